@@ -1,0 +1,90 @@
+// A program: a flat list of instructions over planned buffers, and the way to run it.
+#pragma once
+
+#include <functional>
+#include <mutex>
+
+#include "program/instruction.h"
+#include "simd/aligned.h"
+
+namespace kcore {
+
+// A tensor that outlives a run: a weight, an optimizer slot, a metric's total, a constant.
+class Storage {
+ public:
+  Storage(DType dtype, Shape shape);  // zeros; throws InvalidProgram for a negative extent
+
+  DType dtype() const { return dtype_; }
+  const Shape& shape() const { return shape_; }
+  std::size_t bytes() const { return bytes_; }
+  std::byte* data() const { return buffer_.data(); }
+
+ private:
+  DType dtype_;
+  Shape shape_;
+  std::size_t bytes_;
+  AlignedBuffer buffer_;
+};
+
+// Where a slot's data lies.
+enum class Residence {
+  arena,     // in the run's own memory, at an offset that the planner chose
+  storage,   // in a Storage: a variable or a constant
+  external,  // wherever the caller of run() says: an input or an output
+};
+
+struct Buffer {
+  Residence residence = Residence::arena;
+  DType dtype = DType::float32;
+  Shape shape;
+  std::int64_t offset = 0;           // arena only
+  std::shared_ptr<Storage> storage;  // storage only
+};
+
+struct InstructionSpec {
+  std::string name;
+  std::vector<int> inputs;   // slots
+  std::vector<int> outputs;  // slots
+  Attributes attributes;
+};
+
+class Program {
+ public:
+  // `external` lists the slots that run() is given addresses for, in the caller's order.
+  // Instructions from `commit` on may write to storage: a run is never interrupted after that.
+  // Throws InvalidProgram if anything in it could read or write outside a buffer.
+  Program(std::vector<Buffer> buffers, const std::vector<InstructionSpec>& instructions,
+          std::vector<int> external, std::int64_t arena_bytes, std::int64_t commit);
+  ~Program();
+
+  // Called between instructions, at most every few milliseconds, until the first one that may
+  // write to storage; a true result ends the run, and run() returns false.
+  using Interrupted = std::function<bool()>;
+
+  // Runs every instruction. Any number of threads may call it at once.
+  // `addresses`: one for each external slot. `seconds`: if not null, one time per instruction.
+  bool run(void* const* addresses, std::uint64_t seed, std::uint64_t step,
+           const Interrupted& interrupted, double* seconds = nullptr) const;
+
+  const std::vector<Buffer>& buffers() const { return buffers_; }
+  const std::vector<int>& external() const { return external_; }
+  std::int64_t arena_bytes() const { return arena_bytes_; }
+  std::size_t instruction_count() const { return instructions_.size(); }
+  double flops(std::size_t instruction) const { return instructions_[instruction]->flops(); }
+
+ private:
+  struct Context;
+  std::unique_ptr<Context> acquire() const;
+  void release(std::unique_ptr<Context> context) const;
+
+  std::vector<Buffer> buffers_;
+  std::vector<std::unique_ptr<Instruction>> instructions_;
+  std::vector<int> external_;
+  std::int64_t arena_bytes_;
+  std::int64_t workspace_bytes_ = 0;
+  std::size_t commit_;
+  mutable std::mutex mutex_;
+  mutable std::vector<std::unique_ptr<Context>> idle_;
+};
+
+}  // namespace kcore

@@ -1,0 +1,111 @@
+// The vector type of the instruction set that the including file is compiled for.
+//
+// `Vec<T>` is a compiler vector, so + - * / comparisons, `?:` and (contracted) fused
+// multiply-add are the language's own; this header adds what the language lacks.
+// Everything here has internal linkage or lives in the instruction set's own namespace, so that
+// the linker can never take one set's code for another's.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+#define KCORE_INLINE static inline __attribute__((always_inline))
+
+namespace kcore::KCORE_ISA_NAMESPACE {
+
+#if defined(__AVX512F__)
+constexpr std::size_t kVectorBytes = 64;
+#elif defined(__AVX2__)
+constexpr std::size_t kVectorBytes = 32;
+#else
+constexpr std::size_t kVectorBytes = 16;
+#endif
+
+template <class T>
+struct VecOf {
+  typedef T type __attribute__((vector_size(kVectorBytes)));
+  typedef T unaligned __attribute__((vector_size(kVectorBytes), aligned(alignof(T)), may_alias));
+};
+
+template <class T>
+using Vec = typename VecOf<T>::type;
+
+// Number of elements of a vector.
+template <class T>
+constexpr std::int64_t kWidth = static_cast<std::int64_t>(kVectorBytes / sizeof(T));
+
+template <class T>
+KCORE_INLINE Vec<T> load(const T* p) {
+  return *reinterpret_cast<const typename VecOf<T>::unaligned*>(p);
+}
+
+template <class T>
+KCORE_INLINE void store(T* p, Vec<T> v) {
+  *reinterpret_cast<typename VecOf<T>::unaligned*>(p) = v;
+}
+
+template <class T>
+KCORE_INLINE Vec<T> splat(T x) {
+  return x - Vec<T>{};
+}
+
+// The first n elements (0 <= n <= kWidth<T>), the rest zero.
+template <class T>
+KCORE_INLINE Vec<T> load_partial(const T* p, std::int64_t n) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4) {
+    const auto m = static_cast<__mmask16>((1u << n) - 1u);
+    return reinterpret_cast<Vec<T>>(_mm512_maskz_loadu_epi32(m, p));
+  } else if constexpr (sizeof(T) == 8) {
+    const auto m = static_cast<__mmask8>((1u << n) - 1u);
+    return reinterpret_cast<Vec<T>>(_mm512_maskz_loadu_epi64(m, p));
+  }
+#endif
+  Vec<T> v{};
+  std::memcpy(&v, p, static_cast<std::size_t>(n) * sizeof(T));
+  return v;
+}
+
+template <class T>
+KCORE_INLINE void store_partial(T* p, Vec<T> v, std::int64_t n) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4) {
+    _mm512_mask_storeu_epi32(p, static_cast<__mmask16>((1u << n) - 1u),
+                             reinterpret_cast<__m512i>(v));
+    return;
+  } else if constexpr (sizeof(T) == 8) {
+    _mm512_mask_storeu_epi64(p, static_cast<__mmask8>((1u << n) - 1u),
+                             reinterpret_cast<__m512i>(v));
+    return;
+  }
+#endif
+  std::memcpy(p, &v, static_cast<std::size_t>(n) * sizeof(T));
+}
+
+// NaN in either operand gives NaN, as NumPy's maximum and minimum.
+template <class T>
+KCORE_INLINE Vec<T> maximum(Vec<T> a, Vec<T> b) {
+  return (a > b) | (a != a) ? a : b;
+}
+
+template <class T>
+KCORE_INLINE Vec<T> minimum(Vec<T> a, Vec<T> b) {
+  return (a < b) | (a != a) ? a : b;
+}
+
+// Sum of the elements, by halves: the order depends on the width alone.
+template <class T>
+KCORE_INLINE T horizontal_sum(Vec<T> v) {
+  T lanes[kWidth<T>];
+  std::memcpy(lanes, &v, sizeof(v));
+  for (std::int64_t half = kWidth<T> / 2; half > 0; half /= 2) {
+    for (std::int64_t i = 0; i < half; ++i) lanes[i] += lanes[i + half];
+  }
+  return lanes[0];
+}
+
+}  // namespace kcore::KCORE_ISA_NAMESPACE

@@ -1,0 +1,34 @@
+"""Runs one native instruction on NumPy arrays, the way every kernel test reaches its kernel."""
+
+import numpy as np
+
+from kcore import _core
+
+
+def run(name, inputs, outputs, *, seed=0, step=0, **attributes):
+    """Run the instruction on 1 and on 2 threads, check that the bits agree, return the outputs.
+
+    ``inputs``: arrays. ``outputs``: a ``(shape, dtype)`` for each.
+    """
+    inputs = [np.ascontiguousarray(x) for x in inputs]
+    specs = [(x.shape, x.dtype.name) for x in inputs] + [(tuple(s), np.dtype(d).name) for s, d in outputs]
+    buffers = [("external", dtype, shape, None) for shape, dtype in specs]
+    ins = list(range(len(inputs)))
+    outs = list(range(len(inputs), len(specs)))
+    program = _core.Program(buffers, [(name, ins, outs, attributes)], ins, outs, 0, 1)
+    threads = _core.num_threads()
+    try:
+        results = []
+        for count in (1, 2):
+            _core.set_num_threads(count)
+            results.append(program.run(inputs, seed, step))
+    finally:
+        _core.set_num_threads(threads)
+    for one, two in zip(*results, strict=True):
+        assert one.tobytes() == two.tobytes(), f"{name}: 1 and 2 threads give different bits"
+    return results[0]
+
+
+def run1(name, inputs, output, **kwargs):
+    """``run`` for an instruction with one output."""
+    return run(name, inputs, [output], **kwargs)[0]
