@@ -10,7 +10,7 @@ def run(name, inputs, outputs, *, seed=0, step=0, **attributes):
 
     ``inputs``: arrays. ``outputs``: a ``(shape, dtype)`` for each.
     """
-    inputs = [np.ascontiguousarray(x) for x in inputs]
+    inputs = [np.asarray(x, order="C") for x in inputs]
     specs = [(x.shape, x.dtype.name) for x in inputs] + [(tuple(s), np.dtype(d).name) for s, d in outputs]
     buffers = [("external", dtype, shape, None) for shape, dtype in specs]
     ins = list(range(len(inputs)))

@@ -1,0 +1,308 @@
+#include "kernels/movement.h"
+
+#include "simd/parallel.h"
+#include "simd/vec.h"
+
+namespace kcore::KCORE_ISA_NAMESPACE {
+
+namespace {
+
+constexpr std::int64_t kGrain = 32768;         // elements of a task
+constexpr std::int64_t kGrainBytes = 1 << 17;  // the same for byte-wise kernels
+constexpr std::int64_t kMemcpyBytes = 96;      // shorter rows are copied in line
+
+KCORE_INLINE std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+KCORE_INLINE std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
+
+template <class T>
+KCORE_INLINE void copy_row(const T* in, T* out, std::int64_t n) {
+  if (n * static_cast<std::int64_t>(sizeof(T)) >= kMemcpyBytes) {
+    std::memcpy(out, in, static_cast<std::size_t>(n) * sizeof(T));
+  } else {
+    for (std::int64_t i = 0; i < n; ++i) out[i] = in[i];
+  }
+}
+
+template <class T>
+KCORE_INLINE void fill_row(T* out, std::int64_t n, T value) {
+  for (std::int64_t i = 0; i < n; ++i) out[i] = value;
+}
+
+// A square of kWidth<T> rows and columns, transposed in registers: log2(width) rounds of
+// interleaving row i with row i + width / 2.
+template <class T>
+KCORE_INLINE void transpose_square(const T* in, std::int64_t in_stride, T* out,
+                                   std::int64_t out_stride) {
+  constexpr int width = static_cast<int>(kWidth<T>);
+  Vec<T> low, high;
+  for (int i = 0; i < width; ++i) {
+    low[i] = static_cast<T>(i / 2 + (i % 2) * width);
+    high[i] = static_cast<T>(width / 2 + i / 2 + (i % 2) * width);
+  }
+  Vec<T> rows[width], next[width];
+#pragma GCC unroll 16
+  for (int i = 0; i < width; ++i) rows[i] = load(in + i * in_stride);
+#pragma GCC unroll 4
+  for (int round = 1; round < width; round *= 2) {
+#pragma GCC unroll 8
+    for (int i = 0; i < width / 2; ++i) {
+      next[2 * i] = __builtin_shuffle(rows[i], rows[i + width / 2], low);
+      next[2 * i + 1] = __builtin_shuffle(rows[i], rows[i + width / 2], high);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < width; ++i) rows[i] = next[i];
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < width; ++i) store(out + i * out_stride, rows[i]);
+}
+
+// out[p * out_stride + q] = in[q * in_stride + p].
+template <class T>
+void transpose_block(const T* in, std::int64_t in_stride, T* out, std::int64_t out_stride,
+                     std::int64_t np, std::int64_t nq) {
+  std::int64_t p = 0;
+  if constexpr (sizeof(T) >= 4) {
+    constexpr std::int64_t width = kWidth<T>;
+    for (; p + width <= np; p += width) {
+      std::int64_t q = 0;
+      for (; q + width <= nq; q += width) {
+        transpose_square(in + q * in_stride + p, in_stride, out + p * out_stride + q, out_stride);
+      }
+      for (; q < nq; ++q) {
+        for (std::int64_t i = 0; i < width; ++i) {
+          out[(p + i) * out_stride + q] = in[q * in_stride + p + i];
+        }
+      }
+    }
+  }
+  // Few rows left (an image's three channels): blocks of columns keep the input in cache.
+  constexpr std::int64_t kColumns = 64;
+  for (std::int64_t q0 = 0; q0 < nq; q0 += kColumns) {
+    const std::int64_t q1 = smaller(nq, q0 + kColumns);
+    for (std::int64_t i = p; i < np; ++i) {
+      for (std::int64_t q = q0; q < q1; ++q) out[i * out_stride + q] = in[q * in_stride + i];
+    }
+  }
+}
+
+// The two innermost loops, p around q.
+struct Plane {
+  std::int64_t in_p, in_q, out_p, out_q;
+};
+
+template <class T>
+void copy_plane(const T* in, T* out, const Plane& s, std::int64_t np, std::int64_t nq) {
+  if (s.in_q == 1 && s.out_q == 1) {
+    for (std::int64_t p = 0; p < np; ++p) copy_row(in + p * s.in_p, out + p * s.out_p, nq);
+  } else if (s.in_p == 1 && s.out_q == 1 && np > 1) {
+    transpose_block(in, s.in_q, out, s.out_p, np, nq);
+  } else if (s.in_q == 0 && s.out_q == 1) {
+    for (std::int64_t p = 0; p < np; ++p) fill_row(out + p * s.out_p, nq, in[p * s.in_p]);
+  } else {
+    for (std::int64_t p = 0; p < np; ++p) {
+      const T* x = in + p * s.in_p;
+      T* y = out + p * s.out_p;
+      for (std::int64_t q = 0; q < nq; ++q) y[q * s.out_q] = x[q * s.in_q];
+    }
+  }
+}
+
+template <class T>
+void strided_copy_elements(const StridedCopy& copy, const T* in, T* out) {
+  in += copy.in_offset;
+  out += copy.out_offset;
+  int order[kMaxCopyRank];
+  for (int d = 0; d < copy.rank; ++d) order[d] = d;
+  const int q_dim = copy.rank - 1;
+  // A transposition pairs the output's innermost dimension with the input's.
+  if (copy.rank >= 2 && copy.in_strides[q_dim] != 1) {
+    for (int d = q_dim - 1; d >= 0; --d) {
+      if (copy.in_strides[d] != 1 || copy.extents[d] < 2) continue;
+      for (int e = d; e + 1 < q_dim; ++e) order[e] = order[e + 1];
+      order[q_dim - 1] = d;
+      break;
+    }
+  }
+  const auto extent = [&](int position) {
+    return position < 0 ? std::int64_t{1} : copy.extents[order[position]];
+  };
+  const int p = copy.rank - 2, q = copy.rank - 1;
+  Plane plane{0, 0, 0, 0};
+  if (q >= 0) {
+    plane.in_q = copy.in_strides[order[q]];
+    plane.out_q = copy.out_strides[order[q]];
+  }
+  if (p >= 0) {
+    plane.in_p = copy.in_strides[order[p]];
+    plane.out_p = copy.out_strides[order[p]];
+  }
+  const std::int64_t np = extent(p), nq = extent(q);
+  std::int64_t outer = 1;
+  for (int d = 0; d < p; ++d) outer *= extent(d);
+  if (np * nq * outer == 0) return;
+
+  const bool transposing = plane.in_q != 1 && plane.in_p == 1 && np > 1;
+  const std::int64_t q_chunk = smaller(nq, transposing ? 256 : kGrain);
+  std::int64_t p_chunk = kGrain / q_chunk;
+  if (p_chunk > 64) p_chunk -= p_chunk % 64;
+  p_chunk = smaller(np, p_chunk);
+  const std::int64_t p_chunks = ceil_div(np, p_chunk), q_chunks = ceil_div(nq, q_chunk);
+  const std::int64_t planes =
+      p_chunks * q_chunks > 1 ? 1 : smaller(outer, 1 + (kGrain - 1) / (np * nq));
+  parallel_for(ceil_div(outer, planes) * p_chunks * q_chunks, [&](std::int64_t task) {
+    const std::int64_t q0 = task % q_chunks * q_chunk;
+    const std::int64_t p0 = task / q_chunks % p_chunks * p_chunk;
+    const std::int64_t first = task / q_chunks / p_chunks * planes;
+    const std::int64_t last = smaller(outer, first + planes);
+    const std::int64_t pn = smaller(p_chunk, np - p0), qn = smaller(q_chunk, nq - q0);
+    std::int64_t index[kMaxCopyRank] = {};
+    const T* x = in + p0 * plane.in_p + q0 * plane.in_q;
+    T* y = out + p0 * plane.out_p + q0 * plane.out_q;
+    std::int64_t rest = first;
+    for (int d = p - 1; d >= 0; --d) {
+      index[d] = rest % extent(d);
+      rest /= extent(d);
+      x += index[d] * copy.in_strides[order[d]];
+      y += index[d] * copy.out_strides[order[d]];
+    }
+    for (std::int64_t i = first; i < last; ++i) {
+      copy_plane(x, y, plane, pn, qn);
+      for (int d = p - 1; d >= 0; --d) {
+        x += copy.in_strides[order[d]];
+        y += copy.out_strides[order[d]];
+        if (++index[d] < extent(d)) break;
+        index[d] = 0;
+        x -= copy.in_strides[order[d]] * extent(d);
+        y -= copy.out_strides[order[d]] * extent(d);
+      }
+    }
+  });
+}
+
+void strided_copy(const StridedCopy& copy, const void* in, void* out) {
+  switch (copy.element_bytes) {
+    case 1:
+      return strided_copy_elements(copy, static_cast<const std::uint8_t*>(in),
+                                   static_cast<std::uint8_t*>(out));
+    case 4:
+      return strided_copy_elements(copy, static_cast<const std::uint32_t*>(in),
+                                   static_cast<std::uint32_t*>(out));
+    default:
+      return strided_copy_elements(copy, static_cast<const std::uint64_t*>(in),
+                                   static_cast<std::uint64_t*>(out));
+  }
+}
+
+template <class T>
+void pad_elements(const Padding& padding, const T* in, T value, T* out) {
+  const int row = padding.rank - 1;
+  const std::int64_t in_width = padding.in_extents[row], out_width = padding.out_extents[row];
+  const std::int64_t low = padding.low[row];
+  std::int64_t rows = 1;
+  for (int d = 0; d < row; ++d) rows *= padding.out_extents[d];
+  if (rows * out_width == 0) return;
+  const std::int64_t grain = 1 + kGrain / out_width;
+  parallel_for(ceil_div(rows, grain), [&](std::int64_t task) {
+    const std::int64_t last = smaller(rows, (task + 1) * grain);
+    for (std::int64_t i = task * grain; i < last; ++i) {
+      T* y = out + i * out_width;
+      bool inside = in_width > 0;
+      std::int64_t rest = i, source = 0, stride = 1;
+      for (int d = row - 1; d >= 0; --d) {
+        const std::int64_t index = rest % padding.out_extents[d] - padding.low[d];
+        rest /= padding.out_extents[d];
+        inside = inside && index >= 0 && index < padding.in_extents[d];
+        source += index * stride;
+        stride *= padding.in_extents[d];
+      }
+      if (inside) {
+        fill_row(y, low, value);
+        copy_row(in + source * in_width, y + low, in_width);
+        fill_row(y + low + in_width, out_width - low - in_width, value);
+      } else {
+        fill_row(y, out_width, value);
+      }
+    }
+  });
+}
+
+template <class T>
+void pad_pattern(const Padding& padding, const void* in, const void* value, void* out) {
+  T pattern;
+  std::memcpy(&pattern, value, sizeof(T));
+  pad_elements(padding, static_cast<const T*>(in), pattern, static_cast<T*>(out));
+}
+
+void pad(const Padding& padding, const void* in, const void* value, void* out) {
+  switch (padding.element_bytes) {
+    case 1:
+      return pad_pattern<std::uint8_t>(padding, in, value, out);
+    case 4:
+      return pad_pattern<std::uint32_t>(padding, in, value, out);
+    default:
+      return pad_pattern<std::uint64_t>(padding, in, value, out);
+  }
+}
+
+KCORE_INLINE void copy_column(const char* in, std::int64_t width, char* out, std::int64_t out_width,
+                              std::int64_t rows) {
+  const auto copy = [&](std::int64_t bytes) {
+    for (std::int64_t r = 0; r < rows; ++r) {
+      std::memcpy(out + r * out_width, in + r * width, static_cast<std::size_t>(bytes));
+    }
+  };
+  switch (width) {  // a known width is a single move
+    case 1:
+      return copy(1);
+    case 4:
+      return copy(4);
+    case 8:
+      return copy(8);
+    case 16:
+      return copy(16);
+    case 32:
+      return copy(32);
+    case 64:
+      return copy(64);
+    default:
+      return copy(width);
+  }
+}
+
+void concatenate(std::int64_t inputs, const void* const* in, const std::int64_t* widths,
+                 std::int64_t rows, void* out) {
+  std::int64_t out_width = 0;
+  for (std::int64_t i = 0; i < inputs; ++i) out_width += widths[i];
+  if (rows * out_width == 0) return;
+  // A block of rows stays in cache while every input writes its part; rows that are long by
+  // themselves (axis 0) are cut instead.
+  const std::int64_t row_chunk = smaller(rows, 1 + (kGrainBytes - 1) / out_width);
+  const std::int64_t row_chunks = ceil_div(rows, row_chunk);
+  const std::int64_t pieces = row_chunk > 1 ? 1 : ceil_div(out_width, kGrainBytes);
+  parallel_for(row_chunks * pieces, [&](std::int64_t task) {
+    const std::int64_t first = task / pieces * row_chunk;
+    const std::int64_t count = smaller(row_chunk, rows - first);
+    const std::int64_t begin = pieces > 1 ? task % pieces * kGrainBytes : 0;
+    const std::int64_t end = pieces > 1 ? smaller(out_width, begin + kGrainBytes) : out_width;
+    std::int64_t offset = 0;
+    for (std::int64_t i = 0; i < inputs; ++i) {
+      const char* x = static_cast<const char*>(in[i]) + first * widths[i];
+      char* y = static_cast<char*>(out) + first * out_width + offset;
+      if (pieces == 1) {
+        copy_column(x, widths[i], y, out_width, count);
+      } else {
+        const std::int64_t from = begin > offset ? begin - offset : 0;
+        const std::int64_t to = smaller(widths[i], end - offset);
+        if (from < to) std::memcpy(y + from, x + from, static_cast<std::size_t>(to - from));
+      }
+      offset += widths[i];
+    }
+  });
+}
+
+}  // namespace
+
+const MovementKernels movement_table = {strided_copy, pad, concatenate};
+
+}  // namespace kcore::KCORE_ISA_NAMESPACE
