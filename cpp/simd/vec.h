@@ -53,6 +53,19 @@ KCORE_INLINE Vec<T> splat(T x) {
   return x - Vec<T>{};
 }
 
+#if defined(__AVX2__) && !defined(__AVX512F__)
+// A mask of the first n lanes of that many bytes, as maskload and maskstore want it.
+template <int Bytes>
+KCORE_INLINE __m256i first_lanes(std::int64_t n) {
+  if constexpr (Bytes == 4) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)),
+                              _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+  } else {
+    return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
+  }
+}
+#endif
+
 // The first n elements (0 <= n <= kWidth<T>), the rest zero.
 template <class T>
 KCORE_INLINE Vec<T> load_partial(const T* p, std::int64_t n) {
@@ -63,6 +76,14 @@ KCORE_INLINE Vec<T> load_partial(const T* p, std::int64_t n) {
   } else if constexpr (sizeof(T) == 8) {
     const auto m = static_cast<__mmask8>((1u << n) - 1u);
     return reinterpret_cast<Vec<T>>(_mm512_maskz_loadu_epi64(m, p));
+  }
+#elif defined(__AVX2__)
+  if constexpr (sizeof(T) == 4) {
+    return reinterpret_cast<Vec<T>>(
+        _mm256_maskload_epi32(reinterpret_cast<const int*>(p), first_lanes<4>(n)));
+  } else if constexpr (sizeof(T) == 8) {
+    return reinterpret_cast<Vec<T>>(
+        _mm256_maskload_epi64(reinterpret_cast<const long long*>(p), first_lanes<8>(n)));
   }
 #endif
   Vec<T> v{};
@@ -80,6 +101,16 @@ KCORE_INLINE void store_partial(T* p, Vec<T> v, std::int64_t n) {
   } else if constexpr (sizeof(T) == 8) {
     _mm512_mask_storeu_epi64(p, static_cast<__mmask8>((1u << n) - 1u),
                              reinterpret_cast<__m512i>(v));
+    return;
+  }
+#elif defined(__AVX2__)
+  if constexpr (sizeof(T) == 4) {
+    _mm256_maskstore_epi32(reinterpret_cast<int*>(p), first_lanes<4>(n),
+                           reinterpret_cast<__m256i>(v));
+    return;
+  } else if constexpr (sizeof(T) == 8) {
+    _mm256_maskstore_epi64(reinterpret_cast<long long*>(p), first_lanes<8>(n),
+                           reinterpret_cast<__m256i>(v));
     return;
   }
 #endif

@@ -1,0 +1,65 @@
+// Matrix products.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/epilogue.h"
+#include "simd/dispatch.h"
+
+namespace kcore {
+
+// c = activation(a @ b + bias), or with `accumulate` c = activation(c + a @ b + bias).
+// a is m x k (k x m in memory if transposed), b is k x n (n x k in memory if transposed), c is
+// m x n, none overlapping; strides are elements from one row in memory to the next.
+template <class T>
+struct Gemm {
+  std::int64_t m = 0, n = 0, k = 0;
+  const T* a = nullptr;
+  std::int64_t a_stride = 0;
+  bool transpose_a = false;
+  const T* b = nullptr;
+  std::int64_t b_stride = 0;
+  bool transpose_b = false;
+  const T* packed_b = nullptr;  // if not null, stands for b: see GemmKernels::pack_b
+  T* c = nullptr;
+  std::int64_t c_stride = 0;
+  bool accumulate = false;
+  const T* bias = nullptr;  // n elements, or null
+  Activation activation = Activation::none;
+};
+
+template <class T>
+struct GemmKernels {
+  void (*gemm)(const Gemm<T>& gemm);
+  // `count` products of one form; offsets are elements from the start of a, b and c.
+  void (*batched)(const Gemm<T>& gemm, std::int64_t count, const std::int64_t* a_offsets,
+                  const std::int64_t* b_offsets, std::int64_t c_step);
+  // Elements of b (k x n) once packed; and the packing, of the gemm's b, for packed_b.
+  std::int64_t (*packed_b_size)(std::int64_t n, std::int64_t k);
+  void (*pack_b)(const Gemm<T>& gemm, T* packed);
+};
+KCORE_KERNEL_TABLE(GemmKernels<float>, gemm_float32)
+KCORE_KERNEL_TABLE(GemmKernels<double>, gemm_float64)
+KCORE_KERNEL_TABLE(GemmKernels<std::int32_t>, gemm_int32)
+KCORE_KERNEL_TABLE(GemmKernels<std::int64_t>, gemm_int64)
+
+template <class T>
+const GemmKernels<T>& gemm_kernels();
+template <>
+inline const GemmKernels<float>& gemm_kernels() {
+  return gemm_float32_kernels();
+}
+template <>
+inline const GemmKernels<double>& gemm_kernels() {
+  return gemm_float64_kernels();
+}
+template <>
+inline const GemmKernels<std::int32_t>& gemm_kernels() {
+  return gemm_int32_kernels();
+}
+template <>
+inline const GemmKernels<std::int64_t>& gemm_kernels() {
+  return gemm_int64_kernels();
+}
+
+}  // namespace kcore

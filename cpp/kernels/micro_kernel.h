@@ -1,0 +1,171 @@
+// The register-blocked heart of every product, and the block sizes that go with it (after BLIS:
+// Van Zee & van de Geijn, "BLIS: A Framework for Rapidly Instantiating BLAS Functionality", 2015).
+//
+// A tile is kBlockRows x kBlockCols<T> of C. Its accumulators stay in registers while `depth`
+// steps of a column of A (one broadcast a row) and a row of B (kBlockVectors vectors) stream by.
+// Every element of C is summed in the order of depth whatever the tile's extents, so cutting
+// rows and columns differently never changes a bit.
+#pragma once
+
+#include "kernels/epilogue.h"
+#include "simd/vec.h"
+
+namespace kcore::KCORE_ISA_NAMESPACE {
+
+// Accumulators, one row of B and one broadcast fill the registers: 28 + 2 + 1 of 32 (AVX-512),
+// 12 + 2 + 1 of 16 (AVX2), 8 + 2 + 2 of 16 (SSE2, where the product needs a register too).
+#if defined(__AVX512F__)
+constexpr int kBlockRows = 14;
+#elif defined(__AVX2__)
+constexpr int kBlockRows = 6;
+#elif defined(__aarch64__)
+constexpr int kBlockRows = 12;
+#else
+constexpr int kBlockRows = 4;
+#endif
+constexpr int kBlockVectors = 2;
+
+template <class T>
+constexpr std::int64_t kBlockCols = kBlockVectors* kWidth<T>;
+
+// Cache blocks. A panel of B (kBlockDepth x kBlockCols) stays in the first-level cache while the
+// panels of a task's A (kTaskPanels of them) pass from the second level.
+template <class T>
+constexpr std::int64_t kBlockDepth = 1024 / static_cast<std::int64_t>(sizeof(T));
+
+// acc[i][j] += a(p, i) * b[p][j] for p in [0, depth): `a` gives a scalar, b rows are b_stride
+// apart.
+template <class T, int Rows, int Vectors, class A>
+KCORE_INLINE void multiply_accumulate(std::int64_t depth, const A& a, const T* b,
+                                      std::int64_t b_stride, Vec<T> (&acc)[Rows][Vectors]) {
+#pragma GCC unroll 2
+  for (std::int64_t p = 0; p < depth; ++p) {
+    Vec<T> row[Vectors];
+#pragma GCC unroll 16
+    for (int j = 0; j < Vectors; ++j) row[j] = load(b + p * b_stride + j * kWidth<T>);
+#pragma GCC unroll 16
+    for (int i = 0; i < Rows; ++i) {
+      const Vec<T> x = splat<T>(a(p, i));
+#pragma GCC unroll 16
+      for (int j = 0; j < Vectors; ++j) acc[i][j] += x * row[j];
+    }
+  }
+}
+
+// One tile of C and what it is made from.
+template <class T>
+struct Tile {
+  std::int64_t depth;
+  const T* a;
+  std::int64_t a_stride;  // see TileKernel
+  const T* b;
+  std::int64_t b_stride;  // from one step of depth to the next
+  T* c;
+  std::int64_t c_stride;
+  std::int64_t cols;  // valid columns: more than Vectors - 1 vectors of them
+  bool add;           // to what C holds
+  const T* bias;      // of the first column, or null
+  Activation activation;
+};
+
+template <class T>
+KCORE_INLINE Vec<T> finish(Vec<T> x, Activation activation) {
+  return activation == Activation::relu ? maximum<T>(x, Vec<T>{}) : x;
+}
+
+// Adds C and bias, applies the activation and stores the accumulators.
+template <class T, int Rows, int Vectors>
+KCORE_INLINE void store_tile(const Tile<T>& tile, Vec<T> (&acc)[Rows][Vectors]) {
+  constexpr std::int64_t width = kWidth<T>;
+  const std::int64_t last = tile.cols - (Vectors - 1) * width;
+  const auto store_all = [&](auto load_at, auto store_at) __attribute__((always_inline)) {
+    if (tile.add) {
+#pragma GCC unroll 16
+      for (int i = 0; i < Rows; ++i) {
+#pragma GCC unroll 16
+        for (int j = 0; j < Vectors; ++j) {
+          acc[i][j] += load_at(tile.c + i * tile.c_stride + j * width, j);
+        }
+      }
+    }
+    if (tile.bias != nullptr) {
+#pragma GCC unroll 16
+      for (int j = 0; j < Vectors; ++j) {
+        const Vec<T> bias = load_at(tile.bias + j * width, j);
+#pragma GCC unroll 16
+        for (int i = 0; i < Rows; ++i) acc[i][j] += bias;
+      }
+    }
+    if (tile.activation != Activation::none) {
+#pragma GCC unroll 16
+      for (int i = 0; i < Rows; ++i) {
+#pragma GCC unroll 16
+        for (int j = 0; j < Vectors; ++j) acc[i][j] = finish<T>(acc[i][j], tile.activation);
+      }
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < Rows; ++i) {
+#pragma GCC unroll 16
+      for (int j = 0; j < Vectors; ++j) {
+        store_at(tile.c + i * tile.c_stride + j * width, acc[i][j], j);
+      }
+    }
+  };
+  if (last == width) {
+    store_all([](const T* p, int) { return load(p); }, [](T* p, Vec<T> v, int) { store(p, v); });
+  } else {
+    store_all([&](const T* p, int j) { return j < Vectors - 1 ? load(p) : load_partial(p, last); },
+              [&](T* p, Vec<T> v, int j) {
+                if (j < Vectors - 1) {
+                  store(p, v);
+                } else {
+                  store_partial(p, v, last);
+                }
+              });
+  }
+}
+
+// How a tile finds the scalar of row i at step p of depth.
+enum class ALayout {
+  columns,  // a[p * a_stride + i]: a packed panel (a_stride = rows), or a transposed A in place
+  rows,     // a[i * a_stride + p]: A in place
+};
+
+template <class T, int Rows, int Vectors, ALayout Layout>
+void tile_kernel(const Tile<T>& tile) {
+  Vec<T> acc[Rows][Vectors] = {};
+  const T* a = tile.a;
+  const std::int64_t a_stride = tile.a_stride;
+#pragma GCC unroll 16
+  for (int i = 0; i < Rows; ++i) __builtin_prefetch(tile.c + i * tile.c_stride, 1);
+  if constexpr (Layout == ALayout::columns) {
+    multiply_accumulate<T>(
+        tile.depth, [=](std::int64_t p, int i) { return a[p * a_stride + i]; }, tile.b,
+        tile.b_stride, acc);
+  } else {
+    multiply_accumulate<T>(
+        tile.depth, [=](std::int64_t p, int i) { return a[i * a_stride + p]; }, tile.b,
+        tile.b_stride, acc);
+  }
+  store_tile<T>(tile, acc);
+}
+
+template <class T>
+using TileKernel = void (*)(const Tile<T>&);
+
+// The kernel for that many rows (1..kBlockRows) and columns (1..kBlockCols<T>).
+template <class T, ALayout Layout, int Rows = kBlockRows>
+TileKernel<T> find_tile_kernel(std::int64_t rows, std::int64_t cols) {
+  if constexpr (Rows > 1) {
+    if (rows < Rows) return find_tile_kernel<T, Layout, Rows - 1>(rows, cols);
+  }
+  return cols > kWidth<T> ? tile_kernel<T, Rows, 2, Layout> : tile_kernel<T, Rows, 1, Layout>;
+}
+
+// The largest block such that `extent` is cut into as many blocks as by `limit`, evenly.
+KCORE_INLINE std::int64_t balanced(std::int64_t extent, std::int64_t limit) {
+  const std::int64_t blocks = (extent + limit - 1) / limit;
+  return blocks == 0 ? 1 : (extent + blocks - 1) / blocks;
+}
+
+}  // namespace kcore::KCORE_ISA_NAMESPACE

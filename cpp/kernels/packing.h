@@ -1,0 +1,108 @@
+// Copies of operands in the order in which micro-kernels read them. A panel is `width` rows of A
+// (or columns of B) for `depth` steps: panel[p * width + i]. Transposition happens here.
+#pragma once
+
+#include "simd/vec.h"
+
+namespace kcore::KCORE_ISA_NAMESPACE {
+
+template <int Bytes>
+struct IndexOf;
+template <>
+struct IndexOf<4> {
+  using type = std::int32_t;
+};
+template <>
+struct IndexOf<8> {
+  using type = std::int64_t;
+};
+
+// Transposes a square of vectors: exchanges the off-diagonal blocks of every 2 x 2 square, from
+// single elements to halves.
+template <class T>
+KCORE_INLINE void transpose(Vec<T> (&v)[kWidth<T>]) {
+  using Index = typename IndexOf<sizeof(T)>::type;
+  constexpr int width = static_cast<int>(kWidth<T>);
+#pragma GCC unroll 8
+  for (int step = 1; step < width; step *= 2) {
+    Vec<Index> low, high;
+#pragma GCC unroll 16
+    for (int l = 0; l < width; ++l) {
+      low[l] = (l & step) == 0 ? l : width + l - step;
+      high[l] = (l & step) == 0 ? l + step : width + l;
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < width; ++i) {
+      if ((i & step) != 0) continue;
+      const Vec<T> x = v[i], y = v[i + step];
+      v[i] = __builtin_shuffle(x, y, low);
+      v[i + step] = __builtin_shuffle(x, y, high);
+    }
+  }
+}
+
+// panel[p * width + i] = source[p * stride + i] for i < used, 0 for the rest.
+template <class T>
+void pack_columns(const T* source, std::int64_t stride, std::int64_t used, std::int64_t width,
+                  std::int64_t depth, T* panel) {
+  constexpr std::int64_t lanes = kWidth<T>;
+  if (used == width && used % lanes == 0) {
+    for (std::int64_t p = 0; p < depth; ++p) {
+      for (std::int64_t i = 0; i < width; i += lanes) {
+        store(panel + p * width + i, load(source + p * stride + i));
+      }
+    }
+    return;
+  }
+  for (std::int64_t p = 0; p < depth; ++p) {
+    const T* from = source + p * stride;
+    T* to = panel + p * width;
+    std::int64_t i = 0;
+    for (; i + lanes <= used; i += lanes) store(to + i, load(from + i));
+    if (i < used) {
+      const Vec<T> rest = load_partial(from + i, used - i);
+      const std::int64_t room = width - i;
+      room >= lanes ? store(to + i, rest) : store_partial(to + i, rest, room);
+      i += lanes;
+    }
+    for (; i < width; ++i) to[i] = 0;
+  }
+}
+
+// panel[p * width + i] = source[i * stride + p] for i < used, 0 for the rest.
+template <class T>
+void pack_rows(const T* source, std::int64_t stride, std::int64_t used, std::int64_t width,
+               std::int64_t depth, T* panel) {
+  constexpr std::int64_t lanes = kWidth<T>;
+  for (std::int64_t p = 0; p < depth; p += lanes) {
+    const std::int64_t steps = depth - p < lanes ? depth - p : lanes;
+    for (std::int64_t i = 0; i < width; i += lanes) {
+      const std::int64_t count = used - i < lanes ? used - i : lanes;
+      const std::int64_t room = width - i < lanes ? width - i : lanes;
+      const T* from = source + i * stride + p;
+      T* to = panel + p * width + i;
+      Vec<T> square[lanes];
+      if (count == lanes && steps == lanes) {
+#pragma GCC unroll 16
+        for (std::int64_t r = 0; r < lanes; ++r) square[r] = load(from + r * stride);
+      } else {
+#pragma GCC unroll 16
+        for (std::int64_t r = 0; r < lanes; ++r) {
+          square[r] = r < count ? load_partial(from + r * stride, steps) : Vec<T>{};
+        }
+      }
+      transpose<T>(square);
+      if (room == lanes && steps == lanes) {
+#pragma GCC unroll 16
+        for (std::int64_t r = 0; r < lanes; ++r) store(to + r * width, square[r]);
+      } else {
+#pragma GCC unroll 16
+        for (std::int64_t r = 0; r < lanes; ++r) {
+          if (r < steps) store_partial(to + r * width, square[r], room);
+        }
+      }
+    }
+  }
+}
+
+}  // namespace kcore::KCORE_ISA_NAMESPACE

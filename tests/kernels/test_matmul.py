@@ -1,0 +1,168 @@
+import itertools
+
+import numpy as np
+import pytest
+from native import run1
+
+FLOATS = ["float32", "float64"]
+INTEGERS = ["int32", "int64"]
+
+
+def draw(shape, dtype, seed=0):
+    rng = np.random.default_rng(seed)
+    if dtype in INTEGERS:
+        return rng.integers(-9, 10, shape).astype(dtype)
+    return rng.standard_normal(shape).astype(dtype)
+
+
+def assert_product(a, b, dtype, *, bias=None, relu=False, transpose_a=False, transpose_b=False):
+    left = np.swapaxes(a, -1, -2) if transpose_a else a
+    right = np.swapaxes(b, -1, -2) if transpose_b else b
+    exact = np.matmul(left.astype("float64"), right.astype("float64"))
+    scale = np.matmul(np.abs(left.astype("float64")), np.abs(right.astype("float64")))
+    inputs, attributes = [a, b], {}
+    if bias is not None:
+        exact, scale = exact + bias, scale + np.abs(bias)
+        inputs.append(bias)
+    if relu:
+        exact = np.maximum(exact, 0)
+        attributes["activation"] = "relu"
+    got = run1(
+        "matmul", inputs, (exact.shape, dtype), transpose_a=transpose_a, transpose_b=transpose_b, **attributes
+    )
+    if dtype in INTEGERS:
+        np.testing.assert_array_equal(got, exact.astype(dtype))
+    else:
+        # No element is off by more than a few roundings of its own terms, and the whole by far less.
+        assert np.all(np.abs(got - exact) <= 64 * np.finfo(dtype).eps * scale)
+        assert np.linalg.norm(got - exact) <= 1e-5 * np.linalg.norm(exact)
+
+
+def operands(m, n, k, dtype, transpose_a, transpose_b, seed=0):
+    a = draw((k, m) if transpose_a else (m, k), dtype, seed)
+    b = draw((n, k) if transpose_b else (k, n), dtype, seed + 1)
+    return a, b
+
+
+TRANSPOSES = list(itertools.product([False, True], repeat=2))
+# Around each register block: 4, 6, 12 and 14 rows; 8, 16 and 32 columns (half for float64).
+ROWS = [1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 14, 15, 16, 27, 28, 29, 43, 57, 85]
+COLS = [1, 3, 4, 5, 7, 8, 9, 10, 15, 16, 17, 20, 31, 32, 33, 63, 64, 65, 100]
+
+
+@pytest.mark.parametrize("dtype", FLOATS + INTEGERS)
+@pytest.mark.parametrize(("transpose_a", "transpose_b"), TRANSPOSES)
+def test_awkward_extents(dtype, transpose_a, transpose_b):
+    rng = np.random.default_rng(1)
+    shapes = [(m, COLS[i % len(COLS)]) for i, m in enumerate(ROWS)]
+    shapes += [(ROWS[(7 * i) % len(ROWS)], n) for i, n in enumerate(COLS)]
+    shapes += [(m, n) for m in (1, 2, 9) for n in (1, 2, 10, 130)]
+    for m, n in shapes:
+        k = int(rng.choice([1, 2, 3, 7, 8, 9, 15, 16, 17, 33, 64]))
+        a, b = operands(m, n, k, dtype, transpose_a, transpose_b, seed=m * n)
+        assert_product(a, b, dtype, transpose_a=transpose_a, transpose_b=transpose_b)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize(("transpose_a", "transpose_b"), TRANSPOSES)
+@pytest.mark.parametrize(
+    "shape", [(130, 150, 515), (1, 300, 700), (3, 1030, 257), (700, 1, 300), (5, 5, 2000)]
+)
+def test_several_blocks(shape, dtype, transpose_a, transpose_b):
+    a, b = operands(*shape, dtype, transpose_a, transpose_b)
+    bias = draw((shape[1],), dtype, 3)
+    assert_product(a, b, dtype, bias=bias, relu=True, transpose_a=transpose_a, transpose_b=transpose_b)
+
+
+@pytest.mark.parametrize("shape", [(2100, 40, 9), (9, 4200, 8)])
+def test_more_than_a_packed_block(shape):
+    for transpose_a, transpose_b in TRANSPOSES:
+        a, b = operands(*shape, "float32", transpose_a, transpose_b)
+        assert_product(a, b, "float32", transpose_a=transpose_a, transpose_b=transpose_b)
+
+
+@pytest.mark.parametrize("dtype", FLOATS + INTEGERS)
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 1), (1, 10, 7), (4, 1, 5), (33, 20, 18), (128, 10, 64), (64, 65, 0)]
+)
+def test_bias_and_activation(shape, dtype):
+    a, b = operands(*shape, dtype, False, False)
+    bias = draw((shape[1],), dtype, 2)
+    for relu in (False, True):
+        assert_product(a, b, dtype, bias=bias, relu=relu)
+        assert_product(a, b, dtype, relu=relu)
+
+
+@pytest.mark.parametrize("dtype", FLOATS + INTEGERS)
+@pytest.mark.parametrize(("m", "n", "k"), [(0, 3, 4), (3, 0, 4), (3, 4, 0), (0, 0, 0), (1, 1, 0), (1, 40, 0)])
+def test_empty(m, n, k, dtype):
+    for transpose_a, transpose_b in TRANSPOSES:
+        a, b = operands(m, n, k, dtype, transpose_a, transpose_b)
+        assert_product(a, b, dtype, transpose_a=transpose_a, transpose_b=transpose_b)
+
+
+BATCHES = [
+    ((3,), ()),
+    ((), (3,)),
+    ((3,), (3,)),
+    ((3, 1), (1, 4)),
+    ((1,), (2, 3)),
+    ((2, 1, 3), (4, 1)),
+    ((0,), (1,)),
+]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32"])
+@pytest.mark.parametrize(("batch_a", "batch_b"), BATCHES)
+def test_batches_broadcast(batch_a, batch_b, dtype):
+    for (m, n, k), (transpose_a, transpose_b) in itertools.product(
+        [(5, 17, 6), (1, 3, 2), (2, 2, 0)], TRANSPOSES
+    ):
+        a = draw(batch_a + ((k, m) if transpose_a else (m, k)), dtype)
+        b = draw(batch_b + ((n, k) if transpose_b else (k, n)), dtype, 1)
+        bias = draw((n,), dtype, 2)
+        assert_product(a, b, dtype, bias=bias, transpose_a=transpose_a, transpose_b=transpose_b)
+
+
+def test_many_small_and_few_large_products():
+    assert_product(draw((500, 7, 9), "float32"), draw((500, 9, 11), "float32", 1), "float32")
+    assert_product(draw((2, 150, 90), "float32"), draw((2, 90, 180), "float32", 1), "float32")
+
+
+def test_integers_wrap_around():
+    a = np.array([[2**31 - 1, 5]], "int32")
+    got = run1("matmul", [a, a.T], ((1, 1), "int32"))
+    np.testing.assert_array_equal(got, (a @ a.T).astype("int32"))
+
+
+def test_not_a_number_passes_relu():
+    a = np.array([[np.nan, 1.0]], "float32")
+    got = run1("matmul", [a, np.ones((2, 3), "float32")], ((1, 3), "float32"), activation="relu")
+    assert np.isnan(got).all()
+
+
+@pytest.mark.parametrize(
+    ("inputs", "output", "attributes", "message"),
+    [
+        ([(2, 3)], ((2, 3), "float32"), {}, "takes a, b and optionally a bias"),
+        ([(3,), (3, 2)], ((2,), "float32"), {}, "at least two axes"),
+        ([(2, 3), (4, 5)], ((2, 5), "float32"), {}, r"inner extents of \(2, 3\) and \(4, 5\) differ"),
+        ([(2, 3), (3, 5)], ((2, 5), "float32"), {"transpose_b": True}, "inner extents"),
+        ([(2, 3), (3, 5)], ((2, 5), "float32"), {"transpose_a": True}, "inner extents"),
+        ([(2, 3), (3, 5)], ((5, 2), "float32"), {}, r"gives \(2, 5\), got an output of \(5, 2\)"),
+        ([(2, 3), (3, 5)], ((2, 5), "float64"), {}, "one dtype"),
+        ([(2, 2, 3), (3, 3, 5)], ((3, 2, 5), "float32"), {}, "do not broadcast"),
+        ([(2, 3), (3, 5), (2,)], ((2, 5), "float32"), {}, "takes a bias of 5 elements"),
+        ([(2, 3), (3, 5), (1, 5)], ((2, 5), "float32"), {}, "takes a bias of 5 elements"),
+        ([(2, 3), (3, 5)], ((2, 5), "float32"), {"activation": "swoosh"}, "no activation 'swoosh'"),
+        ([(2, 3), (3, 5)], ((2, 5), "float32"), {"activation": 1}, "activation"),
+    ],
+)
+def test_wrong_programs_are_refused(inputs, output, attributes, message):
+    with pytest.raises(ValueError, match=message):
+        run1("matmul", [np.zeros(shape, "float32") for shape in inputs], output, **attributes)
+
+
+def test_bool_has_no_product():
+    with pytest.raises(ValueError, match="no kernel for bool"):
+        run1("matmul", [np.ones((2, 2), bool)] * 2, ((2, 2), "bool"))
