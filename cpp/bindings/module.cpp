@@ -5,6 +5,7 @@
 
 #include <optional>
 
+#include "program/elementwise.h"
 #include "program/program.h"
 #include "simd/isa.h"
 #include "simd/parallel.h"
@@ -219,6 +220,7 @@ PYBIND11_MODULE(_core, module) {
   module.def("set_num_threads", &set_num_threads, py::arg("n"));
   module.def("has_openmp", &has_openmp);
   module.def("instruction_names", &instruction_names);
+  module.def("elementwise_opcodes", &elementwise_opcodes, "Name and number of arguments of each.");
   active_isa();  // an impossible KCORE_ISA is an error of the import
 }
 

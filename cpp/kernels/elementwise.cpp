@@ -1,0 +1,825 @@
+#include "kernels/elementwise.h"
+
+#include "simd/math.h"
+#include "simd/parallel.h"
+#include "simd/scratch.h"
+
+namespace kcore::KCORE_ISA_NAMESPACE {
+
+namespace {
+
+// ---- Loops ----
+
+using Byte = std::uint8_t;
+
+// One byte for each element of a Vec<T>.
+template <class T>
+struct BytesOf {
+  typedef Byte type __attribute__((vector_size(kWidth<T>)));
+  typedef Byte unaligned __attribute__((vector_size(kWidth<T>), aligned(1), may_alias));
+};
+template <class T>
+using Bytes = typename BytesOf<T>::type;
+
+// Integers as wide as T: what a comparison of Vec<T> gives.
+template <class T>
+using Mask = decltype(Vec<T>{} == Vec<T>{});
+
+template <class T>
+struct Reader {
+  const T* p;
+  std::int64_t stride;
+
+  explicit Reader(const BlockSource& source)
+      : p(static_cast<const T*>(source.data)), stride(source.step * kWidth<T>) {}
+  __attribute__((always_inline)) Vec<T> next() {
+    const Vec<T> v = load(p);
+    p += stride;
+    return v;
+  }
+  __attribute__((always_inline)) Vec<T> rest(std::int64_t n) const { return load_partial(p, n); }
+};
+
+template <class T, class Op>
+void unary(void* out, const BlockSource* x, std::int64_t count) {
+  T* y = static_cast<T*>(out);
+  Reader<T> a(x[0]);
+  std::int64_t i = 0;
+  for (; i + kWidth<T> <= count; i += kWidth<T>) store<T>(y + i, Op::template apply<T>(a.next()));
+  if (i < count) store_partial<T>(y + i, Op::template apply<T>(a.rest(count - i)), count - i);
+}
+
+template <class T, class Op>
+void binary(void* out, const BlockSource* x, std::int64_t count) {
+  T* y = static_cast<T*>(out);
+  Reader<T> a(x[0]), b(x[1]);
+  std::int64_t i = 0;
+  for (; i + kWidth<T> <= count; i += kWidth<T>) {
+    store<T>(y + i, Op::template apply<T>(a.next(), b.next()));
+  }
+  if (i < count) {
+    const std::int64_t n = count - i;
+    store_partial<T>(y + i, Op::template apply<T>(a.rest(n), b.rest(n)), n);
+  }
+}
+
+template <class T>
+KCORE_INLINE Bytes<T> narrow(Mask<T> mask) {
+  return __builtin_convertvector(mask, Bytes<T>) & 1;
+}
+
+template <class T, class Op>
+void unary_predicate(void* out, const BlockSource* x, std::int64_t count) {
+  Byte* y = static_cast<Byte*>(out);
+  Reader<T> a(x[0]);
+  std::int64_t i = 0;
+  for (; i + kWidth<T> <= count; i += kWidth<T>) {
+    *reinterpret_cast<typename BytesOf<T>::unaligned*>(y + i) =
+        narrow<T>(Op::template apply<T>(a.next()));
+  }
+  if (i < count) {
+    const Bytes<T> v = narrow<T>(Op::template apply<T>(a.rest(count - i)));
+    std::memcpy(y + i, &v, static_cast<std::size_t>(count - i));
+  }
+}
+
+template <class T, class Op>
+void binary_predicate(void* out, const BlockSource* x, std::int64_t count) {
+  Byte* y = static_cast<Byte*>(out);
+  Reader<T> a(x[0]), b(x[1]);
+  std::int64_t i = 0;
+  for (; i + kWidth<T> <= count; i += kWidth<T>) {
+    *reinterpret_cast<typename BytesOf<T>::unaligned*>(y + i) =
+        narrow<T>(Op::template apply<T>(a.next(), b.next()));
+  }
+  if (i < count) {
+    const std::int64_t n = count - i;
+    const Bytes<T> v = narrow<T>(Op::template apply<T>(a.rest(n), b.rest(n)));
+    std::memcpy(y + i, &v, static_cast<std::size_t>(n));
+  }
+}
+
+template <class T>
+KCORE_INLINE Vec<T> choose(Bytes<T> condition, Vec<T> a, Vec<T> b) {
+  return __builtin_convertvector(condition, Mask<T>) != 0 ? a : b;
+}
+
+template <class T>
+void where(void* out, const BlockSource* x, std::int64_t count) {
+  T* y = static_cast<T*>(out);
+  const Byte* c = static_cast<const Byte*>(x[0].data);
+  const std::int64_t stride = x[0].step * kWidth<T>;
+  Reader<T> a(x[1]), b(x[2]);
+  std::int64_t i = 0;
+  for (; i + kWidth<T> <= count; i += kWidth<T>, c += stride) {
+    const Bytes<T> condition = *reinterpret_cast<const typename BytesOf<T>::unaligned*>(c);
+    store<T>(y + i, choose<T>(condition, a.next(), b.next()));
+  }
+  if (i < count) {
+    const std::int64_t n = count - i;
+    Bytes<T> condition{};
+    std::memcpy(&condition, c, static_cast<std::size_t>(n));
+    store_partial<T>(y + i, choose<T>(condition, a.rest(n), b.rest(n)), n);
+  }
+}
+
+// ---- Casts ----
+
+// Out of range saturates, NaN is 0.
+template <class Int, class Float>
+KCORE_INLINE Int saturate(Float x) {
+  constexpr Float bound = sizeof(Int) == 4 ? Float(2147483648.0) : Float(9223372036854775808.0);
+  constexpr Int low = sizeof(Int) == 4 ? Int(-0x7fffffff - 1) : Int(-0x7fffffffffffffffLL - 1);
+  if (x >= bound) return static_cast<Int>(~low);
+  return x >= -bound ? static_cast<Int>(x) : (x < -bound ? low : Int(0));
+}
+
+template <class R, class T>
+KCORE_INLINE R convert(T x) {
+  constexpr bool from_float = T(0.5) != 0;
+  constexpr bool to_float = R(0.5) != 0;
+  if constexpr (from_float && !to_float) {
+    if constexpr (sizeof(R) == 8) return saturate<std::int64_t>(x);
+    return static_cast<R>(saturate<std::int32_t>(x));
+  } else {
+    return static_cast<R>(x);
+  }
+}
+
+template <class R, class T>
+void cast(void* out, const BlockSource* x, std::int64_t count) {
+  R* y = static_cast<R*>(out);
+  const T* a = static_cast<const T*>(x[0].data);
+  if (x[0].step == 0) {
+    const R value = convert<R, T>(*a);
+    for (std::int64_t i = 0; i < count; ++i) y[i] = value;
+  } else {
+    for (std::int64_t i = 0; i < count; ++i) y[i] = convert<R, T>(a[i]);
+  }
+}
+
+// ---- Operations ----
+
+template <class T>
+constexpr bool kIsFloat = T(0.5) != 0;
+
+template <class T>
+struct UnsignedOf {
+  using type = T;
+};
+template <>
+struct UnsignedOf<std::int32_t> {
+  using type = std::uint32_t;
+};
+template <>
+struct UnsignedOf<std::int64_t> {
+  using type = std::uint64_t;
+};
+
+template <class T>
+constexpr bool kIsSigned = T(-1) < T(0);
+
+// Integer arithmetic that wraps around.
+template <class T>
+using Unsigned = Vec<typename UnsignedOf<T>::type>;
+
+#define KCORE_UNARY(Name, expression)                    \
+  struct Name {                                          \
+    template <class T>                                   \
+    KCORE_INLINE auto apply([[maybe_unused]] Vec<T> x) { \
+      return expression;                                 \
+    }                                                    \
+  };
+#define KCORE_BINARY(Name, expression)                                              \
+  struct Name {                                                                     \
+    template <class T>                                                              \
+    KCORE_INLINE auto apply([[maybe_unused]] Vec<T> x, [[maybe_unused]] Vec<T> y) { \
+      return expression;                                                            \
+    }                                                                               \
+  };
+
+template <class T>
+KCORE_INLINE Unsigned<T> wrap(Vec<T> x) {
+  return reinterpret_cast<Unsigned<T>>(x);
+}
+
+KCORE_BINARY(Add, reinterpret_cast<Vec<T>>(wrap<T>(x) + wrap<T>(y)))
+KCORE_BINARY(Subtract, reinterpret_cast<Vec<T>>(wrap<T>(x) - wrap<T>(y)))
+KCORE_BINARY(Multiply, reinterpret_cast<Vec<T>>(wrap<T>(x) * wrap<T>(y)))
+KCORE_BINARY(Divide, x / y)
+KCORE_BINARY(Maximum, maximum<T>(x, y))
+KCORE_BINARY(Minimum, minimum<T>(x, y))
+KCORE_UNARY(Negative, reinterpret_cast<Vec<T>>(-wrap<T>(x)))
+KCORE_UNARY(Square, reinterpret_cast<Vec<T>>(wrap<T>(x) * wrap<T>(x)))
+KCORE_UNARY(Relu, x <= T(0) ? Vec<T>{} : x)
+KCORE_UNARY(Identity, x)
+
+struct Abs {
+  template <class T>
+  KCORE_INLINE Vec<T> apply(Vec<T> x) {
+    if constexpr (kIsFloat<T>) {
+      return absolute(x);
+    } else {
+      return x < T(0) ? Negative::apply<T>(x) : x;
+    }
+  }
+};
+
+struct Sign {
+  template <class T>
+  KCORE_INLINE Vec<T> apply(Vec<T> x) {
+    const Vec<T> y = x > T(0) ? splat(T(1)) : (x < T(0) ? splat(static_cast<T>(-1)) : Vec<T>{});
+    return x != x ? x : y;
+  }
+};
+
+// Rounds towards minus infinity; 0 where the divisor is 0.
+template <class T>
+KCORE_INLINE T floor_quotient(T a, T b) {
+  using U = typename UnsignedOf<T>::type;
+  if (b == 0) return 0;
+  if (kIsSigned<T> && b == static_cast<T>(-1)) return static_cast<T>(U(0) - static_cast<U>(a));
+  const T q = static_cast<T>(a / b);
+  return static_cast<T>(q - (a % b != 0 && (a < 0) != (b < 0)));
+}
+
+// Has the divisor's sign; 0 where the divisor is 0.
+template <class T>
+KCORE_INLINE T floor_remainder(T a, T b) {
+  if (b == 0 || (kIsSigned<T> && b == static_cast<T>(-1))) return 0;
+  const T r = static_cast<T>(a % b);
+  return r != 0 && (r < 0) != (b < 0) ? static_cast<T>(r + b) : r;
+}
+
+KCORE_INLINE float remainder(float a, float b) { return __builtin_fmodf(a, b); }
+KCORE_INLINE double remainder(double a, double b) { return __builtin_fmod(a, b); }
+
+struct FloorDivide {
+  template <class T>
+  KCORE_INLINE Vec<T> apply(Vec<T> x, Vec<T> y) {
+    if constexpr (kIsFloat<T>) {
+      return lanes<T>(x, y, [](T a, T b) {
+        if (b == 0) return a / b;
+        const T r = remainder(a, b);
+        T q = (a - r) / b;
+        if (r != 0 && (b < 0) != (r < 0)) q -= 1;
+        const T f = static_cast<T>(__builtin_floor(q));
+        return q - f > T(0.5) ? f + 1
+                              : (q == 0 ? static_cast<T>(__builtin_copysign(0.0, a / b)) : f);
+      });
+    } else {
+      return lanes<T>(x, y, floor_quotient<T>);
+    }
+  }
+};
+
+struct Mod {
+  template <class T>
+  KCORE_INLINE Vec<T> apply(Vec<T> x, Vec<T> y) {
+    if constexpr (kIsFloat<T>) {
+      return lanes<T>(x, y, [](T a, T b) {
+        const T r = remainder(a, b);
+        if (r == 0) return static_cast<T>(__builtin_copysign(0.0, b));
+        return (b < 0) != (r < 0) ? r + b : r;
+      });
+    } else {
+      return lanes<T>(x, y, floor_remainder<T>);
+    }
+  }
+};
+
+// By squaring, wrapping around; a negative exponent gives the true result rounded towards zero.
+template <class T>
+KCORE_INLINE T integer_power(T base, T exponent) {
+  using U = typename UnsignedOf<T>::type;
+  if (exponent < 0) {
+    if (base == 1) return 1;
+    if (kIsSigned<T> && base == static_cast<T>(-1)) return exponent % 2 ? base : 1;
+    return 0;
+  }
+  U result = 1, factor = static_cast<U>(base);
+  for (U e = static_cast<U>(exponent); e != 0; e = static_cast<U>(e >> 1)) {
+    if (e & 1) result = static_cast<U>(result * factor);
+    factor = static_cast<U>(factor * factor);
+  }
+  return static_cast<T>(result);
+}
+
+struct Power {
+  template <class T>
+  KCORE_INLINE Vec<T> apply(Vec<T> x, Vec<T> y) {
+    if constexpr (kIsFloat<T>) {
+      return pow(x, y);
+    } else {
+      return lanes<T>(x, y, integer_power<T>);
+    }
+  }
+};
+
+KCORE_UNARY(Exp, exp(x))
+KCORE_UNARY(Expm1, expm1(x))
+KCORE_UNARY(Log, log(x))
+KCORE_UNARY(Log1p, log1p(x))
+KCORE_UNARY(Log2, log2(x))
+KCORE_UNARY(Log10, log10(x))
+KCORE_UNARY(Sqrt, square_root(x))
+KCORE_UNARY(Rsqrt, T(1) / square_root(x))
+KCORE_UNARY(Reciprocal, T(1) / x)
+KCORE_UNARY(Sin, sin(x))
+KCORE_UNARY(Cos, cos(x))
+KCORE_UNARY(Tan, tan(x))
+KCORE_UNARY(Arcsin, asin(x))
+KCORE_UNARY(Arccos, acos(x))
+KCORE_UNARY(Arctan, atan(x))
+KCORE_BINARY(Arctan2, atan2(x, y))
+KCORE_UNARY(Sinh, sinh(x))
+KCORE_UNARY(Cosh, cosh(x))
+KCORE_UNARY(Tanh, tanh(x))
+KCORE_UNARY(Arcsinh, asinh(x))
+KCORE_UNARY(Arccosh, acosh(x))
+KCORE_UNARY(Arctanh, atanh(x))
+KCORE_UNARY(Erf, erf(x))
+KCORE_UNARY(Erfinv, erfinv(x))
+KCORE_UNARY(Sigmoid, sigmoid(x))
+KCORE_UNARY(Softplus, softplus(x))
+KCORE_UNARY(Lgamma, lgamma(x))
+KCORE_UNARY(Digamma, digamma(x))
+KCORE_UNARY(Floor, floor(x))
+KCORE_UNARY(Ceil, ceil(x))
+KCORE_UNARY(Round, round_to_even(x))
+KCORE_UNARY(Trunc, trunc(x))
+
+KCORE_BINARY(Equal, x == y)
+KCORE_BINARY(NotEqual, x != y)
+KCORE_BINARY(Less, x < y)
+KCORE_BINARY(LessEqual, x <= y)
+KCORE_BINARY(Greater, x > y)
+KCORE_BINARY(GreaterEqual, x >= y)
+KCORE_BINARY(LogicalAnd, (x != T(0)) & (y != T(0)))
+KCORE_BINARY(LogicalOr, (x != T(0)) | (y != T(0)))
+KCORE_BINARY(LogicalXor, (x != T(0)) ^ (y != T(0)))
+KCORE_UNARY(LogicalNot, x == T(0))
+KCORE_UNARY(NotZero, x != T(0))
+KCORE_UNARY(IsNan, x != x)
+KCORE_UNARY(IsInf, absolute(x) == T(kInfinity))
+KCORE_UNARY(IsFinite, absolute(x) < T(kInfinity))
+
+KCORE_BINARY(BitwiseAnd, x& y)
+KCORE_BINARY(BitwiseOr, x | y)
+KCORE_BINARY(BitwiseXor, x ^ y)
+KCORE_UNARY(BitwiseNot, ~x)
+
+// Counts outside [0, bits) shift everything out.
+template <class T>
+KCORE_INLINE T shifted_left(T a, T b) {
+  using U = typename UnsignedOf<T>::type;
+  const U count = static_cast<U>(b);
+  return count < 8 * sizeof(T) ? static_cast<T>(static_cast<U>(a) << count) : T(0);
+}
+
+template <class T>
+KCORE_INLINE T shifted_right(T a, T b) {
+  using U = typename UnsignedOf<T>::type;
+  const U count = static_cast<U>(b);
+  if (count < 8 * sizeof(T)) return static_cast<T>(a >> count);
+  return static_cast<T>(a < 0 ? -1 : 0);
+}
+
+struct LeftShift {
+  template <class T>
+  KCORE_INLINE Vec<T> apply(Vec<T> x, Vec<T> y) {
+    return lanes<T>(x, y, shifted_left<T>);
+  }
+};
+
+struct RightShift {
+  template <class T>
+  KCORE_INLINE Vec<T> apply(Vec<T> x, Vec<T> y) {
+    return lanes<T>(x, y, shifted_right<T>);
+  }
+};
+
+// ---- Choice of the loop ----
+
+template <class T>
+BlockFunction float_function(Opcode opcode) {
+  switch (opcode) {
+    case Opcode::divide:
+      return binary<T, Divide>;
+    case Opcode::exp:
+      return unary<T, Exp>;
+    case Opcode::expm1:
+      return unary<T, Expm1>;
+    case Opcode::log:
+      return unary<T, Log>;
+    case Opcode::log1p:
+      return unary<T, Log1p>;
+    case Opcode::log2:
+      return unary<T, Log2>;
+    case Opcode::log10:
+      return unary<T, Log10>;
+    case Opcode::sqrt:
+      return unary<T, Sqrt>;
+    case Opcode::rsqrt:
+      return unary<T, Rsqrt>;
+    case Opcode::reciprocal:
+      return unary<T, Reciprocal>;
+    case Opcode::sin:
+      return unary<T, Sin>;
+    case Opcode::cos:
+      return unary<T, Cos>;
+    case Opcode::tan:
+      return unary<T, Tan>;
+    case Opcode::arcsin:
+      return unary<T, Arcsin>;
+    case Opcode::arccos:
+      return unary<T, Arccos>;
+    case Opcode::arctan:
+      return unary<T, Arctan>;
+    case Opcode::arctan2:
+      return binary<T, Arctan2>;
+    case Opcode::sinh:
+      return unary<T, Sinh>;
+    case Opcode::cosh:
+      return unary<T, Cosh>;
+    case Opcode::tanh:
+      return unary<T, Tanh>;
+    case Opcode::arcsinh:
+      return unary<T, Arcsinh>;
+    case Opcode::arccosh:
+      return unary<T, Arccosh>;
+    case Opcode::arctanh:
+      return unary<T, Arctanh>;
+    case Opcode::erf:
+      return unary<T, Erf>;
+    case Opcode::erfinv:
+      return unary<T, Erfinv>;
+    case Opcode::sigmoid:
+      return unary<T, Sigmoid>;
+    case Opcode::softplus:
+      return unary<T, Softplus>;
+    case Opcode::lgamma:
+      return unary<T, Lgamma>;
+    case Opcode::digamma:
+      return unary<T, Digamma>;
+    case Opcode::floor:
+      return unary<T, Floor>;
+    case Opcode::ceil:
+      return unary<T, Ceil>;
+    case Opcode::round:
+      return unary<T, Round>;
+    case Opcode::trunc:
+      return unary<T, Trunc>;
+    case Opcode::isnan:
+      return unary_predicate<T, IsNan>;
+    case Opcode::isinf:
+      return unary_predicate<T, IsInf>;
+    case Opcode::isfinite:
+      return unary_predicate<T, IsFinite>;
+    default:
+      return nullptr;
+  }
+}
+
+template <class T>
+BlockFunction integer_function(Opcode opcode) {
+  switch (opcode) {
+    case Opcode::bitwise_and:
+      return binary<T, BitwiseAnd>;
+    case Opcode::bitwise_or:
+      return binary<T, BitwiseOr>;
+    case Opcode::bitwise_xor:
+      return binary<T, BitwiseXor>;
+    case Opcode::bitwise_not:
+      return unary<T, BitwiseNot>;
+    case Opcode::left_shift:
+      return binary<T, LeftShift>;
+    case Opcode::right_shift:
+      return binary<T, RightShift>;
+    default:
+      return nullptr;
+  }
+}
+
+template <class T>
+BlockFunction arithmetic_function(Opcode opcode) {
+  switch (opcode) {
+    case Opcode::add:
+      return binary<T, Add>;
+    case Opcode::subtract:
+      return binary<T, Subtract>;
+    case Opcode::multiply:
+      return binary<T, Multiply>;
+    case Opcode::floor_divide:
+      return binary<T, FloorDivide>;
+    case Opcode::mod:
+      return binary<T, Mod>;
+    case Opcode::power:
+      return binary<T, Power>;
+    case Opcode::negative:
+      return unary<T, Negative>;
+    case Opcode::abs:
+      return unary<T, Abs>;
+    case Opcode::sign:
+      return unary<T, Sign>;
+    case Opcode::square:
+      return unary<T, Square>;
+    case Opcode::relu:
+      return unary<T, Relu>;
+    default:
+      if constexpr (kIsFloat<T>) return float_function<T>(opcode);
+      return nullptr;
+  }
+}
+
+// What every type has, T being uint8 for booleans.
+template <class T>
+BlockFunction common_function(Opcode opcode) {
+  switch (opcode) {
+    case Opcode::maximum:
+      return binary<T, Maximum>;
+    case Opcode::minimum:
+      return binary<T, Minimum>;
+    case Opcode::equal:
+      return binary_predicate<T, Equal>;
+    case Opcode::not_equal:
+      return binary_predicate<T, NotEqual>;
+    case Opcode::less:
+      return binary_predicate<T, Less>;
+    case Opcode::less_equal:
+      return binary_predicate<T, LessEqual>;
+    case Opcode::greater:
+      return binary_predicate<T, Greater>;
+    case Opcode::greater_equal:
+      return binary_predicate<T, GreaterEqual>;
+    case Opcode::logical_and:
+      return binary_predicate<T, LogicalAnd>;
+    case Opcode::logical_or:
+      return binary_predicate<T, LogicalOr>;
+    case Opcode::logical_xor:
+      return binary_predicate<T, LogicalXor>;
+    case Opcode::logical_not:
+      return unary_predicate<T, LogicalNot>;
+    case Opcode::where:
+      return where<T>;
+    case Opcode::cast_bool:
+      return unary_predicate<T, NotZero>;
+    case Opcode::cast_uint8:
+      return cast<std::uint8_t, T>;
+    case Opcode::cast_int32:
+      return cast<std::int32_t, T>;
+    case Opcode::cast_int64:
+      return cast<std::int64_t, T>;
+    case Opcode::cast_float32:
+      return cast<float, T>;
+    case Opcode::cast_float64:
+      return cast<double, T>;
+    case Opcode::identity:
+      return unary<T, Identity>;
+    default:
+      return nullptr;
+  }
+}
+
+BlockFunction boolean_function(Opcode opcode) {
+  switch (opcode) {
+    case Opcode::bitwise_and:
+      return binary_predicate<Byte, LogicalAnd>;
+    case Opcode::bitwise_or:
+      return binary_predicate<Byte, LogicalOr>;
+    case Opcode::bitwise_xor:
+      return binary_predicate<Byte, LogicalXor>;
+    case Opcode::bitwise_not:
+      return unary_predicate<Byte, LogicalNot>;
+    default:
+      return common_function<Byte>(opcode);
+  }
+}
+
+template <class T>
+BlockFunction number_function(Opcode opcode) {
+  if (const BlockFunction f = common_function<T>(opcode)) return f;
+  if (const BlockFunction f = arithmetic_function<T>(opcode)) return f;
+  if constexpr (!kIsFloat<T>) return integer_function<T>(opcode);
+  return nullptr;
+}
+
+BlockFunction function(Opcode opcode, ElementType type) {
+  switch (type) {
+    case ElementType::boolean:
+      return boolean_function(opcode);
+    case ElementType::uint8:
+      return number_function<std::uint8_t>(opcode);
+    case ElementType::int32:
+      return number_function<std::int32_t>(opcode);
+    case ElementType::int64:
+      return number_function<std::int64_t>(opcode);
+    case ElementType::float32:
+      return number_function<float>(opcode);
+    case ElementType::float64:
+      return number_function<double>(opcode);
+  }
+  return nullptr;
+}
+
+// ---- Broadcast inputs ----
+
+template <class T>
+void repeat(T* y, T value, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) y[i] = value;
+}
+
+void splat_bytes(void* out, const void* element, std::int64_t width, std::int64_t bytes) {
+  switch (width) {
+    case 1:
+      return repeat(static_cast<std::uint8_t*>(out), *static_cast<const std::uint8_t*>(element),
+                    bytes);
+    case 4:
+      return repeat(static_cast<std::uint32_t*>(out), *static_cast<const std::uint32_t*>(element),
+                    bytes / 4);
+    default:
+      return repeat(static_cast<std::uint64_t*>(out), *static_cast<const std::uint64_t*>(element),
+                    bytes / 8);
+  }
+}
+
+// Where an element of the result lies in the input, moved on run by run of the innermost extent.
+struct Odometer {
+  const Broadcast& shape;
+  std::int64_t index[Broadcast::kMaxRank];
+  std::int64_t offset = 0;
+
+  Odometer(const Broadcast& broadcast, std::int64_t position) : shape(broadcast) {
+    for (int d = shape.rank - 1; d >= 0; --d) {
+      index[d] = position % shape.extents[d];
+      position /= shape.extents[d];
+      offset += index[d] * shape.strides[d];
+    }
+  }
+
+  std::int64_t run() const { return shape.extents[shape.rank - 1] - index[shape.rank - 1]; }
+
+  // To the start of the next run.
+  void advance() {
+    int d = shape.rank - 1;
+    offset -= index[d] * shape.strides[d];
+    index[d] = 0;
+    while (--d >= 0) {
+      offset += shape.strides[d];
+      if (++index[d] < shape.extents[d]) return;
+      offset -= shape.extents[d] * shape.strides[d];
+      index[d] = 0;
+    }
+  }
+};
+
+// Elements [position, position + count) of the result's index space, from the repeated input.
+template <class T>
+void expand(T* y, const T* x, const Broadcast& shape, std::int64_t position, std::int64_t count) {
+  Odometer at(shape, position);
+  const bool consecutive = shape.strides[shape.rank - 1] == 1;
+  while (count > 0) {
+    const std::int64_t run = at.run() < count ? at.run() : count;
+    const T* source = x + at.offset;
+    if (!consecutive) {
+      repeat(y, *source, run);
+    } else if (run < 64) {
+      for (std::int64_t i = 0; i < run; ++i) y[i] = source[i];
+    } else {
+      std::memcpy(y, source, static_cast<std::size_t>(run) * sizeof(T));
+    }
+    y += run;
+    count -= run;
+    at.advance();
+  }
+}
+
+void expand(void* y, const void* x, const Broadcast& shape, std::int64_t position,
+            std::int64_t count) {
+  switch (shape.element_bytes) {
+    case 1:
+      return expand(static_cast<std::uint8_t*>(y), static_cast<const std::uint8_t*>(x), shape,
+                    position, count);
+    case 4:
+      return expand(static_cast<std::uint32_t*>(y), static_cast<const std::uint32_t*>(x), shape,
+                    position, count);
+    default:
+      return expand(static_cast<std::uint64_t*>(y), static_cast<const std::uint64_t*>(x), shape,
+                    position, count);
+  }
+}
+
+// ---- Evaluation ----
+
+constexpr std::int64_t round_up(std::int64_t n) { return (n + 63) / 64 * 64; }
+
+// The block of a broadcast input that starts at `begin`. `buffer` holds two blocks: a pattern that
+// repeats within a block is written out once a task, and then read at an offset.
+BlockSource broadcast_source(const Broadcast& shape, const void* input, std::byte* buffer,
+                             std::int64_t begin, std::int64_t count, std::int64_t block,
+                             bool first) {
+  const std::int64_t width = shape.element_bytes;
+  const std::int64_t position = begin % shape.period;
+  if (shape.period <= block) {
+    if (first) expand(buffer, input, shape, 0, shape.period + count);
+    return {buffer + position * width, 1};
+  }
+  const Odometer at(shape, position);
+  if (at.run() < count) {
+    expand(buffer, input, shape, position, count);
+    return {buffer, 1};
+  }
+  const std::byte* source = static_cast<const std::byte*>(input) + at.offset * width;
+  if (shape.strides[shape.rank - 1] == 1) return {source, 1};
+  splat_bytes(buffer, source, width, kSplatBytes);
+  return {buffer, 0};
+}
+
+void evaluate_range(const ElementwisePlan& plan, const void* const* inputs, void* const* outputs,
+                    const bool* direct, std::int64_t begin, std::int64_t end) {
+  const std::int64_t block = plan.block < end - begin ? plan.block : round_up(end - begin);
+  const int registers = plan.inputs + plan.constants + plan.steps;
+  const std::int64_t slot_bytes = block * plan.width, input_bytes = 2 * slot_bytes + kSplatBytes;
+  int buffered = 0;
+  for (int i = 0; i < plan.inputs; ++i)
+    buffered += plan.broadcasts[i].kind != Broadcast::Kind::full;
+  std::byte* memory = thread_scratch(
+      Scratch::elementwise,
+      static_cast<std::size_t>(plan.slots * slot_bytes + buffered * input_bytes +
+                               registers * static_cast<std::int64_t>(sizeof(BlockSource))));
+  std::byte* slots = memory;
+  std::byte* buffers[ElementwisePlan::kMaxOperands];
+  memory += plan.slots * slot_bytes;
+  for (int i = 0; i < plan.inputs; ++i) {
+    buffers[i] = memory;
+    if (plan.broadcasts[i].kind != Broadcast::Kind::full) memory += input_bytes;
+  }
+  auto* sources = reinterpret_cast<BlockSource*>(memory);
+  for (int i = 0; i < plan.inputs; ++i) {
+    const Broadcast& shape = plan.broadcasts[i];
+    if (shape.kind != Broadcast::Kind::scalar) continue;
+    splat_bytes(buffers[i], inputs[i], shape.element_bytes, kSplatBytes);
+    sources[i] = {buffers[i], 0};
+  }
+  for (int i = 0; i < plan.constants; ++i) {
+    sources[plan.inputs + i] = {plan.constant_splats + i * kSplatBytes, 0};
+  }
+  BlockSource* results = sources + plan.inputs + plan.constants;
+
+  for (std::int64_t start = begin; start < end; start += block) {
+    const std::int64_t count = block < end - start ? block : end - start;
+    for (int i = 0; i < plan.inputs; ++i) {
+      const Broadcast& shape = plan.broadcasts[i];
+      if (shape.kind == Broadcast::Kind::full) {
+        sources[i] = {static_cast<const std::byte*>(inputs[i]) + start * shape.element_bytes, 1};
+      } else if (shape.kind == Broadcast::Kind::strided) {
+        sources[i] =
+            broadcast_source(shape, inputs[i], buffers[i], start, count, block, start == begin);
+      }
+    }
+    for (int s = 0; s < plan.steps; ++s) {
+      const ElementwiseStep& step = plan.program[s];
+      BlockSource args[3];
+      for (int k = 0; k < 3; ++k) {
+        if (step.args[k] >= 0) args[k] = sources[step.args[k]];
+      }
+      std::byte* y = slots + step.slot * slot_bytes;
+      if (step.output >= 0 && direct[step.output]) {
+        y = static_cast<std::byte*>(outputs[step.output]) + start * step.width;
+      }
+      step.function(y, args, count);
+      results[s] = {y, 1};
+    }
+    for (int o = 0; o < plan.outputs; ++o) {
+      if (direct[o]) continue;
+      const int s = plan.stores[o];
+      const std::int64_t width = plan.program[s].width;
+      std::memcpy(static_cast<std::byte*>(outputs[o]) + start * width, results[s].data,
+                  static_cast<std::size_t>(count * width));
+    }
+  }
+}
+
+void evaluate(const ElementwisePlan& plan, const void* const* inputs, void* const* outputs) {
+  // A step writes to its output's memory unless that is the memory of an input still to be read.
+  bool direct[ElementwisePlan::kMaxOperands];
+  for (int o = 0; o < plan.outputs; ++o) {
+    const int s = plan.stores[o];
+    direct[o] = plan.program[s].output == o;
+    for (int i = 0; i < plan.inputs; ++i) {
+      if (inputs[i] == outputs[o] && plan.last_use[i] > s) direct[o] = false;
+    }
+  }
+  const std::int64_t tasks = (plan.size + plan.grain - 1) / plan.grain;
+  parallel_for(tasks, [&](std::int64_t task) {
+    const std::int64_t begin = task * plan.grain;
+    const std::int64_t end = begin + plan.grain < plan.size ? begin + plan.grain : plan.size;
+    evaluate_range(plan, inputs, outputs, direct, begin, end);
+  });
+}
+
+}  // namespace
+
+const ElementwiseKernels elementwise_table = {function, evaluate};
+
+}  // namespace kcore::KCORE_ISA_NAMESPACE

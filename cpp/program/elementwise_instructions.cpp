@@ -1,0 +1,361 @@
+// elementwise: a straight-line expression over broadcast inputs, in one pass.
+//
+// Attributes: `ops`, one opcode a step; `args`, three register numbers a step (-1: none);
+// `constants` and `constant_dtypes`; `stores`, one register an output. Registers are numbered:
+// the inputs, the constants, then the steps.
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <type_traits>
+
+#include "kernels/elementwise.h"
+#include "program/elementwise.h"
+#include "program/instruction.h"
+
+namespace kcore {
+namespace {
+
+constexpr std::int64_t kCacheBytes = 20 * 1024;      // of blocks that one pass keeps alive
+constexpr std::int64_t kSequentialCost = 30 * 1000;  // below it, one thread is faster
+constexpr std::int64_t kBlocksOfTask = 16;
+
+static_assert(static_cast<int>(ElementType::float64) == static_cast<int>(DType::float64) &&
+                  static_cast<int>(ElementType::uint8) == static_cast<int>(DType::uint8),
+              "ElementType and DType must agree");
+
+int opcode_from_name(const std::string& name) {
+  for (int i = 0; i < kOpcodeCount; ++i) {
+    if (name == kOpcodes[i].name) return i;
+  }
+  throw InvalidProgram("unknown opcode '" + name + "'");
+}
+
+DType result_dtype(Opcode opcode, DType operand) {
+  switch (opcode) {
+    case Opcode::equal:
+    case Opcode::not_equal:
+    case Opcode::less:
+    case Opcode::less_equal:
+    case Opcode::greater:
+    case Opcode::greater_equal:
+    case Opcode::logical_and:
+    case Opcode::logical_or:
+    case Opcode::logical_xor:
+    case Opcode::logical_not:
+    case Opcode::isnan:
+    case Opcode::isinf:
+    case Opcode::isfinite:
+    case Opcode::cast_bool:
+      return DType::boolean;
+    case Opcode::cast_uint8:
+      return DType::uint8;
+    case Opcode::cast_int32:
+      return DType::int32;
+    case Opcode::cast_int64:
+      return DType::int64;
+    case Opcode::cast_float32:
+      return DType::float32;
+    case Opcode::cast_float64:
+      return DType::float64;
+    default:
+      return operand;
+  }
+}
+
+// Merges the dimensions along which the input is spread in the same way.
+Broadcast make_broadcast(const Operand& input, const Shape& shape) {
+  const std::size_t missing = shape.size() - input.shape.size();
+  Broadcast result;
+  result.element_bytes = static_cast<std::int64_t>(dtype_bytes(input.dtype));
+  std::vector<std::int64_t> extents, strides;  // innermost first
+  std::int64_t stride = 1;
+  for (std::size_t d = shape.size(); d-- > 0;) {
+    const std::int64_t extent = d >= missing ? input.shape[d - missing] : 1;
+    if (shape[d] == 1) continue;
+    const std::int64_t step = extent == 1 ? 0 : stride;
+    const bool merges =
+        !extents.empty() &&
+        (step == 0 ? strides.back() == 0
+                   : strides.back() != 0 && step == strides.back() * extents.back());
+    if (merges) {
+      extents.back() *= shape[d];
+    } else {
+      extents.push_back(shape[d]);
+      strides.push_back(step);
+    }
+    stride *= extent;
+  }
+  bool repeated = false;
+  if (!strides.empty() && strides.back() == 0) {
+    extents.pop_back();
+    strides.pop_back();
+    repeated = true;
+  }
+  if (extents.empty()) {
+    result.kind = Broadcast::Kind::scalar;
+    return result;
+  }
+  if (repeated || extents.size() > 1) result.kind = Broadcast::Kind::strided;
+  require(extents.size() <= Broadcast::kMaxRank,
+          "shape " + to_string(input.shape) + " is spread in too many dimensions");
+  result.rank = static_cast<int>(extents.size());
+  result.period = 1;
+  for (int d = 0; d < result.rank; ++d) {
+    result.extents[d] = extents[extents.size() - 1 - static_cast<std::size_t>(d)];
+    result.strides[d] = strides[extents.size() - 1 - static_cast<std::size_t>(d)];
+    result.period *= result.extents[d];
+  }
+  return result;
+}
+
+class Elementwise final : public Instruction {
+ public:
+  Elementwise(const Operands& inputs, const Operands& outputs, const Attributes& attributes)
+      : inputs_(inputs), outputs_(outputs) {
+    require(!outputs.empty(), "needs an output");
+    require(inputs.size() <= ElementwisePlan::kMaxOperands &&
+                outputs.size() <= ElementwisePlan::kMaxOperands,
+            "takes at most 64 inputs and outputs");
+    const Shape& shape = outputs[0].shape;
+    for (const Operand& output : outputs) {
+      require(output.shape == shape,
+              "outputs of shapes " + to_string(shape) + " and " + to_string(output.shape));
+    }
+    for (const Operand& input : inputs) add_input(input, shape);
+    add_constants(attributes.reals("constants"), attributes.texts("constant_dtypes"));
+    add_steps(attributes.texts("ops"), attributes.integers("args"));
+    add_stores(attributes.integers("stores"));
+    assign_slots();
+    make_plan();
+  }
+
+  void run(const Frame& frame) const override {
+    const void* inputs[ElementwisePlan::kMaxOperands];
+    void* outputs[ElementwisePlan::kMaxOperands];
+    for (std::size_t i = 0; i < inputs_.size(); ++i) inputs[i] = frame.slots[inputs_[i].slot];
+    for (std::size_t i = 0; i < outputs_.size(); ++i) outputs[i] = frame.slots[outputs_[i].slot];
+    elementwise_kernels().evaluate(plan_, inputs, outputs);
+  }
+
+  double flops() const override {
+    return static_cast<double>(plan_.size) * static_cast<double>(steps_.size());
+  }
+
+ private:
+  void add_input(const Operand& input, const Shape& shape) {
+    bool fits = input.shape.size() <= shape.size();
+    for (std::size_t d = 0; fits && d < input.shape.size(); ++d) {
+      const std::int64_t wanted = shape[shape.size() - input.shape.size() + d];
+      fits = input.shape[d] == wanted || input.shape[d] == 1;
+    }
+    require(fits, "an input of shape " + to_string(input.shape) +
+                      " does not broadcast to the output's " + to_string(shape));
+    broadcasts_.push_back(make_broadcast(input, shape));
+    dtypes_.push_back(input.dtype);
+  }
+
+  void add_constants(const std::vector<double>& values, const std::vector<std::string>& dtypes) {
+    require(values.size() == dtypes.size(), std::to_string(values.size()) + " constants, but " +
+                                                std::to_string(dtypes.size()) + " dtypes of them");
+    splats_.resize(values.size() * kSplatBytes);
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const DType dtype = dtype_from_name(dtypes[i]);
+      unsigned char* splat = splats_.data() + i * kSplatBytes;
+      switch (dtype) {
+        case DType::boolean:
+          fill_splat<std::uint8_t>(splat, values[i] != 0);
+          break;
+        case DType::uint8:
+          fill_splat<std::uint8_t>(splat, values[i]);
+          break;
+        case DType::int32:
+          fill_splat<std::int32_t>(splat, values[i]);
+          break;
+        case DType::int64:
+          fill_splat<std::int64_t>(splat, values[i]);
+          break;
+        case DType::float32:
+          fill_splat<float>(splat, values[i]);
+          break;
+        case DType::float64:
+          fill_splat<double>(splat, values[i]);
+          break;
+      }
+      dtypes_.push_back(dtype);
+    }
+  }
+
+  // A whole number out of an integer type's range saturates.
+  template <class T>
+  static void fill_splat(unsigned char* splat, double value) {
+    T element;
+    if constexpr (std::is_integral_v<T>) {
+      constexpr T low = std::numeric_limits<T>::min(), high = std::numeric_limits<T>::max();
+      element = !(value >= static_cast<double>(low)) ? low
+                : value >= static_cast<double>(high) ? high
+                                                     : static_cast<T>(value);
+    } else {
+      element = static_cast<T>(value);
+    }
+    for (std::int64_t i = 0; i < kSplatBytes; i += static_cast<std::int64_t>(sizeof(T))) {
+      std::memcpy(splat + i, &element, sizeof(T));
+    }
+  }
+
+  void add_steps(const std::vector<std::string>& ops, const std::vector<std::int64_t>& args) {
+    require(args.size() == 3 * ops.size(), std::to_string(ops.size()) + " ops need " +
+                                               std::to_string(3 * ops.size()) + " args, got " +
+                                               std::to_string(args.size()));
+    for (std::size_t i = 0; i < ops.size(); ++i) {
+      const int opcode = opcode_from_name(ops[i]);
+      add_step(opcode, &args[3 * i]);
+    }
+  }
+
+  int add_step(int opcode, const std::int64_t* args) {
+    const OpcodeInfo& info = kOpcodes[opcode];
+    ElementwiseStep step{nullptr, {-1, -1, -1}, 0, -1, 0};
+    for (int k = 0; k < 3; ++k) {
+      const bool wanted = k < info.arity;
+      const bool valid = wanted
+                             ? args[k] >= 0 && args[k] < static_cast<std::int64_t>(dtypes_.size())
+                             : args[k] == -1;
+      require(valid, std::string(info.name) + ": argument " + std::to_string(k) + " is register " +
+                         std::to_string(args[k]));
+      step.args[k] = static_cast<int>(args[k]);
+    }
+    const bool chooses = static_cast<Opcode>(opcode) == Opcode::where;
+    const DType operand = dtypes_[static_cast<std::size_t>(args[chooses ? 1 : 0])];
+    if (chooses) {
+      const DType condition = dtypes_[static_cast<std::size_t>(args[0])];
+      require(condition == DType::boolean,
+              std::string("where: the condition is ") + dtype_name(condition) + ", not bool");
+    }
+    for (int k = chooses ? 2 : 1; k < info.arity; ++k) {
+      const DType other = dtypes_[static_cast<std::size_t>(args[k])];
+      require(other == operand, std::string(info.name) + ": operands of dtypes " +
+                                    dtype_name(operand) + " and " + dtype_name(other));
+    }
+    step.function = elementwise_kernels().function(static_cast<Opcode>(opcode),
+                                                   static_cast<ElementType>(operand));
+    require(step.function != nullptr,
+            std::string(info.name) + " has no meaning for " + dtype_name(operand));
+    dtypes_.push_back(result_dtype(static_cast<Opcode>(opcode), operand));
+    step.width = static_cast<std::int64_t>(dtype_bytes(dtypes_.back()));
+    steps_.push_back(step);
+    const bool is_double = operand == DType::float64;
+    cost_ += info.cost * (is_double ? 3 : 1);
+    return static_cast<int>(dtypes_.size()) - 1;
+  }
+
+  void add_stores(const std::vector<std::int64_t>& stores) {
+    require(stores.size() == outputs_.size(), std::to_string(outputs_.size()) + " outputs, but " +
+                                                  std::to_string(stores.size()) + " stores");
+    const int sources = static_cast<int>(dtypes_.size() - steps_.size());
+    for (std::size_t o = 0; o < stores.size(); ++o) {
+      require(stores[o] >= 0 && stores[o] < static_cast<std::int64_t>(dtypes_.size()),
+              "output " + std::to_string(o) + " stores register " + std::to_string(stores[o]));
+      std::int64_t stored = stores[o];
+      if (stored < sources) {
+        const std::int64_t args[3] = {stored, -1, -1};
+        stored = add_step(static_cast<int>(Opcode::identity), args);
+      }
+      const DType dtype = dtypes_[static_cast<std::size_t>(stored)];
+      require(dtype == outputs_[o].dtype,
+              "output " + std::to_string(o) + " is " + dtype_name(outputs_[o].dtype) +
+                  ", but the register it stores is " + dtype_name(dtype));
+      const int step = static_cast<int>(stored) - sources;
+      stores_.push_back(step);
+      int& output = steps_[static_cast<std::size_t>(step)].output;
+      if (output < 0) output = static_cast<int>(o);
+    }
+  }
+
+  // Gives each result a slot of scratch memory; a slot is free again after the last use, and a
+  // step may take over the slot of an argument of the same width that it is the last to read.
+  void assign_slots() {
+    const int sources = static_cast<int>(dtypes_.size() - steps_.size());
+    const int count = static_cast<int>(steps_.size());
+    std::vector<int> last(dtypes_.size(), -1);
+    for (int s = 0; s < count; ++s) {
+      for (const int arg : steps_[static_cast<std::size_t>(s)].args) {
+        if (arg >= 0) last[static_cast<std::size_t>(arg)] = s;
+      }
+    }
+    last_use_.assign(last.begin(), last.begin() + static_cast<std::ptrdiff_t>(inputs_.size()));
+    for (const int s : stores_) last[static_cast<std::size_t>(sources + s)] = count;
+    std::vector<int> free;
+    const auto release = [&](int s, bool same_width) {
+      const ElementwiseStep& step = steps_[static_cast<std::size_t>(s)];
+      for (int k = 0; k < 3; ++k) {
+        const int arg = step.args[k];
+        const bool repeated = (k > 0 && arg == step.args[0]) || (k > 1 && arg == step.args[1]);
+        if (arg < sources || repeated || last[static_cast<std::size_t>(arg)] != s) continue;
+        const ElementwiseStep& producer = steps_[static_cast<std::size_t>(arg - sources)];
+        if ((producer.width == step.width) == same_width) free.push_back(producer.slot);
+      }
+    };
+    for (int s = 0; s < count; ++s) {
+      release(s, true);
+      ElementwiseStep& step = steps_[static_cast<std::size_t>(s)];
+      if (free.empty()) {
+        step.slot = slots_++;
+      } else {
+        step.slot = free.back();
+        free.pop_back();
+      }
+      release(s, false);
+      if (last[static_cast<std::size_t>(sources + s)] < 0) free.push_back(step.slot);
+    }
+  }
+
+  void make_plan() {
+    plan_.size = outputs_[0].size();
+    plan_.width = 1;
+    for (const DType dtype : dtypes_) {
+      plan_.width = std::max(plan_.width, static_cast<std::int64_t>(dtype_bytes(dtype)));
+    }
+    const auto streams = static_cast<std::int64_t>(inputs_.size() + outputs_.size());
+    const std::int64_t fitting = kCacheBytes / (plan_.width * (slots_ + streams));
+    plan_.block = std::clamp<std::int64_t>(fitting / 64 * 64, 256, 2048);
+    const bool sequential = plan_.size < kSequentialCost / std::max<std::int64_t>(cost_, 1);
+    plan_.grain = sequential ? std::max<std::int64_t>(plan_.size, 1) : plan_.block * kBlocksOfTask;
+    plan_.inputs = static_cast<int>(inputs_.size());
+    plan_.outputs = static_cast<int>(outputs_.size());
+    plan_.steps = static_cast<int>(steps_.size());
+    plan_.constants = static_cast<int>(splats_.size() / kSplatBytes);
+    plan_.slots = slots_;
+    plan_.broadcasts = broadcasts_.data();
+    plan_.last_use = last_use_.data();
+    plan_.constant_splats = splats_.data();
+    plan_.program = steps_.data();
+    plan_.stores = stores_.data();
+  }
+
+  Operands inputs_, outputs_;
+  std::vector<DType> dtypes_;  // of each register
+  std::vector<Broadcast> broadcasts_;
+  std::vector<unsigned char> splats_;
+  std::vector<ElementwiseStep> steps_;
+  std::vector<int> stores_, last_use_;
+  std::int64_t cost_ = 0;
+  int slots_ = 0;
+  ElementwisePlan plan_{};
+};
+
+std::unique_ptr<Instruction> make_elementwise(const Operands& inputs, const Operands& outputs,
+                                              const Attributes& attributes) {
+  return std::make_unique<Elementwise>(inputs, outputs, attributes);
+}
+
+const RegisterInstruction elementwise("elementwise", make_elementwise);
+
+}  // namespace
+
+std::map<std::string, int> elementwise_opcodes() {
+  std::map<std::string, int> result;
+  for (const OpcodeInfo& info : kOpcodes) result[info.name] = info.arity;
+  return result;
+}
+
+}  // namespace kcore
