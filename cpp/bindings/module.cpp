@@ -5,6 +5,7 @@
 
 #include <optional>
 
+#include "kernels/indexing.h"
 #include "program/elementwise.h"
 #include "program/program.h"
 #include "simd/isa.h"
@@ -184,6 +185,54 @@ py::list run(const Executable& self, const py::sequence& inputs, std::uint64_t s
   return outputs;
 }
 
+// out[j] = source[indices[j]] for a batch: rows of any dtype that is plain bytes.
+void gather_rows(const py::array& source, const py::array& indices, const py::array& out) {
+  const auto& api = py::detail::npy_api::get();
+  const auto check_layout = [](const py::array& array, const std::string& what) {
+    const int flags = array.flags();
+    if ((flags & py::array::c_style) == 0 || (flags & py::detail::npy_api::NPY_ARRAY_ALIGNED_) == 0) {
+      throw py::value_error(what + " must be C-contiguous and aligned");
+    }
+  };
+  check_layout(source, "source");
+  check_layout(out, "out");
+  if (source.ndim() < 1) throw py::value_error("source must have rows, got a scalar");
+  if (source.dtype().attr("hasobject").cast<bool>()) {
+    throw py::type_error("source holds Python objects");
+  }
+  const std::int64_t count = indices.ndim() == 1 ? indices.shape(0) : -1;
+  const auto* rows = static_cast<const std::int64_t*>(
+      checked_data(indices, DType::int64, {count < 0 ? 0 : count}, false, "indices"));
+  if (!api.PyArray_EquivTypes_(source.dtype().ptr(), out.dtype().ptr())) {
+    throw py::value_error("out must be " + std::string(py::str(source.dtype())) + ", got " +
+                          std::string(py::str(out.dtype())));
+  }
+  bool same_shape = out.ndim() == source.ndim() && out.shape(0) == count;
+  for (py::ssize_t d = 1; same_shape && d < out.ndim(); ++d) {
+    same_shape = out.shape(d) == source.shape(d);
+  }
+  if (!same_shape) {
+    throw py::value_error("out must hold " + std::to_string(count) + " rows of a source of shape " +
+                          std::string(py::str(source.attr("shape"))) + ", got shape " +
+                          std::string(py::str(out.attr("shape"))));
+  }
+  if (!out.writeable()) throw py::value_error("out is read-only");
+  const std::int64_t extent = source.shape(0);
+  for (std::int64_t j = 0; j < count; ++j) {
+    if (rows[j] < 0 || rows[j] >= extent) {
+      throw py::index_error("index " + std::to_string(rows[j]) + " is out of range for " +
+                            std::to_string(extent) + " rows");
+    }
+  }
+  if (out.size() == 0) return;
+  const std::int64_t row_bytes = source.nbytes() / extent;
+  void* data = const_cast<void*>(out.data());
+  const char missing = 0;
+  const py::gil_scoped_release release;
+  indexing_kernels().gather({1, extent, row_bytes, count}, source.data(), {rows, 8}, &missing, 1,
+                            data);
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_core, module) {
@@ -221,6 +270,8 @@ PYBIND11_MODULE(_core, module) {
   module.def("has_openmp", &has_openmp);
   module.def("instruction_names", &instruction_names);
   module.def("elementwise_opcodes", &elementwise_opcodes, "Name and number of arguments of each.");
+  module.def("gather_rows", &gather_rows, py::arg("source"), py::arg("indices"), py::arg("out"),
+             "Copies source[indices] into out; IndexError if an index is out of range.");
   active_isa();  // an impossible KCORE_ISA is an error of the import
 }
 

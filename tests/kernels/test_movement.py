@@ -306,7 +306,9 @@ def test_concatenate_errors():
         run1("concatenate", [x, x], ((4, 3), "float32"), axis=2)
     with pytest.raises(ValueError, match=r"output must be of shape \(4, 3\), got \(5, 3\)"):
         run1("concatenate", [x, x], ((5, 3), "float32"), axis=0)
-    with pytest.raises(ValueError, match=r"cannot concatenate float32 \(2, 2\) into float32 \(4, 3\) on axis 0"):
+    with pytest.raises(
+        ValueError, match=r"cannot concatenate float32 \(2, 2\) into float32 \(4, 3\) on axis 0"
+    ):
         run1("concatenate", [x, x[:, :2]], ((4, 3), "float32"), axis=0)
     with pytest.raises(ValueError, match=r"cannot concatenate int32 \(2, 3\) into float32"):
         run1("concatenate", [x, x.astype("int32")], ((4, 3), "float32"), axis=0)
