@@ -1,0 +1,57 @@
+"""What surrounds a model: progress, configs, files, workers that make batches, HDF5, summaries."""
+
+from . import data_utils, generic_utils, io_utils, layer_utils, np_utils
+from .data_utils import (
+    GeneratorEnqueuer,
+    OrderedEnqueuer,
+    PyDataset,
+    Sequence,
+    SequenceEnqueuer,
+    get_file,
+    validate_file,
+)
+from .generic_utils import (
+    CustomObjectScope,
+    Progbar,
+    custom_object_scope,
+    deserialize_keras_object,
+    enable_unsafe_deserialization,
+    get_custom_objects,
+    get_registered_name,
+    get_registered_object,
+    register_keras_serializable,
+    serialize_keras_object,
+)
+from .io_utils import H5Dict, HDF5Matrix
+from .layer_utils import print_summary
+from .np_utils import normalize, to_categorical
+
+__all__ = [
+    "CustomObjectScope",
+    "GeneratorEnqueuer",
+    "H5Dict",
+    "HDF5Matrix",
+    "OrderedEnqueuer",
+    "Progbar",
+    "PyDataset",
+    "Sequence",
+    "SequenceEnqueuer",
+    "custom_object_scope",
+    "data_utils",
+    "deserialize_keras_object",
+    "enable_unsafe_deserialization",
+    "generic_utils",
+    "get_custom_objects",
+    "get_file",
+    "get_registered_name",
+    "get_registered_object",
+    "io_utils",
+    "layer_utils",
+    "normalize",
+    "np_utils",
+    "print_summary",
+    "register_keras_serializable",
+    "serialize_keras_object",
+    "to_categorical",
+    "validate_file",
+]
