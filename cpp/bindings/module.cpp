@@ -73,7 +73,7 @@ struct Executable {
 Buffer make_buffer(py::handle object) {
   const auto fields = py::cast<py::tuple>(object);
   if (fields.size() != 4) {
-    throw py::value_error("a buffer is (residence, dtype, shape, offset or storage)");
+    throw py::value_error("a buffer is (residence, dtype, shape, offset or storage or base slot)");
   }
   Buffer buffer;
   const auto residence = py::cast<std::string>(fields[0]);
@@ -87,6 +87,9 @@ Buffer make_buffer(py::handle object) {
     buffer.storage = py::cast<std::shared_ptr<Storage>>(fields[3]);
   } else if (residence == "external") {
     buffer.residence = Residence::external;
+  } else if (residence == "view") {
+    buffer.residence = Residence::view;
+    buffer.base = py::cast<int>(fields[3]);
   } else {
     throw py::value_error("unknown residence '" + residence + "'");
   }

@@ -65,6 +65,15 @@ Program::Program(std::vector<Buffer> buffers, const std::vector<InstructionSpec>
       case Residence::external:
         ++external_count;
         break;
+      case Residence::view: {
+        require(buffer.base >= 0 && static_cast<std::size_t>(buffer.base) < buffers_.size(),
+                name + " is a view of no buffer");
+        const Buffer& base = buffers_[buffer.base];
+        require(base.residence != Residence::view && bytes == checked_bytes(base.dtype, base.shape),
+                name + " is a view of a view, or of a buffer of another size");
+        views_.push_back(static_cast<int>(i));
+        break;
+      }
     }
   }
   const auto check_slot = [&](int slot) {
@@ -132,6 +141,7 @@ bool Program::run(void* const* addresses, std::uint64_t seed, std::uint64_t step
                   const Interrupted& interrupted, double* seconds) const {
   auto context = acquire();
   for (std::size_t i = 0; i < external_.size(); ++i) context->slots[external_[i]] = addresses[i];
+  for (const int view : views_) context->slots[view] = context->slots[buffers_[view].base];
   const Frame frame{context->slots.data(), context->workspace.data(), seed, step};
   const bool watched = interrupted || seconds != nullptr;
   auto last = watched ? Clock::now() : Clock::time_point();

@@ -31,6 +31,7 @@ enum class Residence {
   arena,     // in the run's own memory, at an offset that the planner chose
   storage,   // in a Storage: a variable or a constant
   external,  // wherever the caller of run() says: an input or an output
+  view,      // where another slot lies
 };
 
 struct Buffer {
@@ -39,6 +40,7 @@ struct Buffer {
   Shape shape;
   std::int64_t offset = 0;           // arena only
   std::shared_ptr<Storage> storage;  // storage only
+  int base = -1;                     // view only: a slot that is not itself a view
 };
 
 struct InstructionSpec {
@@ -80,6 +82,7 @@ class Program {
   std::vector<Buffer> buffers_;
   std::vector<std::unique_ptr<Instruction>> instructions_;
   std::vector<int> external_;
+  std::vector<int> views_;
   std::int64_t arena_bytes_;
   std::int64_t workspace_bytes_ = 0;
   std::size_t commit_;

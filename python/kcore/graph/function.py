@@ -1,0 +1,176 @@
+"""A callable over symbolic tensors: programs compiled for the input shapes that come, and cached."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kcore import _core
+from kcore.graph import dtypes, phase, report, rng
+from kcore.graph.fuse import fuse
+from kcore.graph.op import Op
+from kcore.graph.plan import Plan, plan
+from kcore.graph.scan import SCAN
+from kcore.graph.simplify import frozen, simplify
+from kcore.graph.specialize import specialize
+from kcore.graph.tensor import Node, Tensor, UpdateScope, Variable, constant, placeholder
+
+CACHED_PROGRAMS = 64  # per function: one for each combination of input shapes and phase
+CACHED_EAGER_OPS = 1024
+
+
+@dataclass(eq=False)
+class Compiled:
+    """A program specialised to input shapes and phase."""
+
+    plan: Plan
+    run: Callable[..., list[np.ndarray]]
+    random: bool
+    compile_seconds: float
+
+
+class Function:
+    """Computes ``outputs`` from ``inputs``, then applies ``updates``.
+
+    Args:
+        inputs: placeholders.
+        outputs: tensors that depend on no other placeholder than those and the learning phase.
+        updates: ``(variable, new value)`` pairs. All new values are computed before any is stored.
+        name: for messages.
+        step: gives the position in the random stream at each call; a global counter if ``None``.
+        seed: gives the seed of the random stream; the global one if ``None``.
+
+    Calling it takes one array for each input, and returns a list of new arrays. Any number of threads may
+    call it at once; updates of concurrent calls are then applied in no defined order.
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence[Tensor],
+        outputs: Sequence[Tensor],
+        updates: Sequence[tuple[Variable, Tensor]] = (),
+        name: str = "function",
+        step: Callable[[], int] | None = None,
+        seed: Callable[[], int] | None = None,
+    ):
+        self.inputs = list(inputs)
+        self.outputs = list(outputs)
+        self.updates = list(updates)
+        self.name = name
+        self.step = step or rng.next_step
+        self.seed = seed or rng.get_seed
+        self._specs = [(t.shape, t.dtype, np.dtype(t.dtype)) for t in self.inputs]
+        self._programs: OrderedDict[tuple, Compiled] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __call__(self, inputs: Sequence[Any] = (), training: bool = False) -> list[np.ndarray]:
+        arrays = self._checked(inputs)
+        compiled = self.compiled([x.shape for x in arrays], training)
+        if compiled.random:
+            return compiled.run(arrays, self.seed(), self.step())
+        return compiled.run(arrays)
+
+    def _checked(self, inputs: Sequence[Any]) -> list[np.ndarray]:
+        if len(inputs) != len(self._specs):
+            raise ValueError(f"{self.name} takes {len(self._specs)} inputs, got {len(inputs)}")
+        arrays = []
+        for x, (shape, name, dtype) in zip(inputs, self._specs, strict=True):
+            if type(x) is not np.ndarray or x.dtype is not dtype or not x.flags.c_contiguous:
+                x = dtypes.as_array(x, name)
+            if x.shape != shape and not _fits(x.shape, shape):
+                index = len(arrays)
+                raise ValueError(
+                    f"{self.name}: input {index} ({self.inputs[index].name}) must have shape {shape}, "
+                    f"got an array of shape {x.shape}"
+                )
+            arrays.append(x)
+        return arrays
+
+    def compiled(self, shapes: Sequence[tuple[int, ...]], training: bool = False) -> Compiled:
+        """The program for these input shapes, compiled at the first request."""
+        key = (training, *shapes)
+        found = self._programs.get(key)
+        if found is not None:
+            return found
+        with self._lock:
+            if key not in self._programs:
+                self._programs[key] = self._compile(shapes, training)
+                if len(self._programs) > CACHED_PROGRAMS:
+                    self._programs.popitem(last=False)
+            return self._programs[key]
+
+    def _compile(self, shapes: Sequence[tuple[int, ...]], training: bool) -> Compiled:
+        start = time.perf_counter()
+        feeds = {t: placeholder(s, t.dtype, t.name) for t, s in zip(self.inputs, shapes, strict=True)}
+        phases = {} if phase.LEARNING_PHASE in feeds else {phase.LEARNING_PHASE: constant(training, "bool")}
+        fetches = [*self.outputs, *(value for _, value in self.updates)]
+        with UpdateScope():  # reads while compiling see stored values, whatever is being traced
+            specialized = simplify(specialize(fetches, {**feeds, **phases}))
+        outputs, values = specialized[: len(self.outputs)], specialized[len(self.outputs) :]
+        instructions = fuse(specialized)
+        variables = [variable for variable, _ in self.updates]
+        planned = plan(instructions, list(feeds.values()), outputs, list(zip(variables, values, strict=True)))
+        random = any(_is_random(node) for i in instructions for node in i.nodes)
+        return Compiled(planned, planned.program.run, random, time.perf_counter() - start)
+
+    def describe(self, shapes: Sequence[tuple[int, ...]], training: bool = False) -> str:
+        """The program for these input shapes as text: instructions, operands, bytes and FLOPs."""
+        return report.describe(self.compiled(shapes, training).plan)
+
+    def profile(self, inputs: Sequence[Any], training: bool = False, repeat: int = 10) -> str:
+        """Run ``repeat`` times; the program as text with each instruction's median time. Updates apply."""
+        arrays = self._checked(inputs)
+        compiled = self.compiled([x.shape for x in arrays], training)
+        times = np.zeros((repeat, len(compiled.plan.instructions)))
+        for row in times:
+            compiled.run(arrays, self.seed(), self.step(), row)
+        return report.describe(compiled.plan, np.median(times, axis=0))
+
+
+def _fits(shape: tuple[int, ...], symbolic: tuple[int | None, ...]) -> bool:
+    return len(shape) == len(symbolic) and all(
+        s is None or s == d for s, d in zip(symbolic, shape, strict=True)
+    )
+
+
+def _is_random(node: Node) -> bool:
+    return node.op.random or (node.op is SCAN and node.attrs["body"].random)
+
+
+def evaluate(tensors: Sequence[Tensor]) -> list[np.ndarray]:
+    """The values of tensors that depend on no placeholder (the learning phase counts as 0)."""
+    return Function([], tensors, name="evaluate")([])
+
+
+_eager: OrderedDict[tuple, Function] = OrderedDict()
+
+
+def run_eagerly(op: Op, arrays: list[np.ndarray], attrs: dict[str, Any]) -> Any:
+    """Apply one op to arrays now."""
+    key = (id(op), tuple((x.shape, x.dtype.name) for x in arrays), frozen(attrs))
+    function = _eager.get(key)
+    if function is None:
+        inputs = [placeholder(x.shape, x.dtype.name) for x in arrays]
+        result = op.node(inputs, attrs)
+        outputs = result if isinstance(result, tuple) else (result,)
+        function = _eager[key] = Function(inputs, outputs, name=op.name)
+        if len(_eager) > CACHED_EAGER_OPS:
+            _eager.popitem(last=False)
+    results = function(arrays)
+    return results[0] if len(results) == 1 else tuple(results)
+
+
+def show_core() -> dict[str, Any]:
+    """What the native core runs on."""
+    return {
+        "isa": _core.isa(),
+        "supported_isas": _core.supported_isas(),
+        "openmp": _core.has_openmp(),
+        "num_threads": _core.num_threads(),
+    }

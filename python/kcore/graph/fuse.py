@@ -1,0 +1,223 @@
+"""Groups the nodes of a graph into instructions: elementwise chains, and epilogues of products."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from kcore.graph.op import CONSTANT, PLACEHOLDER
+from kcore.graph.primitives import broadcast_to
+from kcore.graph.simplify import scalar_value
+from kcore.graph.tensor import Node, Tensor, Variable, ancestors
+
+LONGEST_CHAIN = 48  # ops in one elementwise pass: its blocks must stay in the L1 cache
+EPILOGUE_ACTIVATIONS = {"relu", "sigmoid", "tanh"}  # done on a product's tile before it leaves the cache
+PRODUCTS = {"matmul", "conv2d"}
+
+
+@dataclass(eq=False)
+class Instruction:
+    """One native instruction, its operands still tensors."""
+
+    name: str
+    inputs: list[Tensor]
+    outputs: list[Tensor]
+    attrs: dict[str, Any] = field(default_factory=dict)
+    nodes: list[Node] = field(default_factory=list)
+
+    @property
+    def elementwise(self) -> bool:
+        return self.name == "elementwise"
+
+    def __str__(self) -> str:
+        return "+".join(n.op.opcode or n.op.name for n in self.nodes) or self.name
+
+
+def is_elementwise(node: Node) -> bool:
+    return node.op.opcode is not None or node.op is broadcast_to
+
+
+def is_view(node: Node) -> bool:
+    """Whether the output is the input's memory under another shape."""
+    return node.op.name == "reshape"
+
+
+class _Chain:
+    """Elementwise nodes of one shape that may still grow: nothing outside has read from them yet."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+        self.open = True
+
+
+def fuse(fetches: Sequence[Tensor]) -> list[Instruction]:
+    """The instructions that compute ``fetches``, in an order that respects their operands.
+
+    A chain runs at the place of its last member. That is sound because a chain is closed as soon as
+    something outside it reads one of its members.
+    """
+    nodes = [n for n in ancestors(fetches) if n.op is not PLACEHOLDER and n.op is not CONSTANT]
+    readers: dict[int, list[Node]] = {}
+    for node in nodes:
+        for t in node.inputs:
+            readers.setdefault(id(t), []).append(node)
+    fetched = {id(t) for t in fetches}
+    absorbed, epilogues = _find_epilogues(nodes, readers, fetched)
+
+    chains: dict[int, _Chain] = {}  # by node id
+    placed: list[tuple[int, Instruction | _Chain]] = []
+    for node in nodes:
+        if node.id in absorbed:
+            continue
+        members = epilogues.get(node.id, [node])
+        shape = node.outputs[0].shape
+        mine = None
+        if is_elementwise(node):
+            mine = _joined(node, chains, shape)
+            mine.nodes.append(node)
+            chains[node.id] = mine
+        inputs = {id(t.node): t.node for m in members for t in m.inputs if t.node is not None}
+        for source in inputs.values():
+            chain = chains.get(source.id)
+            if chain is not None and chain is not mine:
+                chain.open = False
+        if mine is None and not is_view(node):
+            placed.append((members[-1].id, _product(members) if len(members) > 1 else _single(node)))
+    for chain in {id(c): c for c in chains.values()}.values():
+        placed.append((chain.nodes[-1].id, chain))
+    placed.sort(key=lambda item: item[0])
+    return [
+        _elementwise(item.nodes, readers, fetched) if isinstance(item, _Chain) else item for _, item in placed
+    ]
+
+
+def _joined(node: Node, chains: dict[int, _Chain], shape: tuple) -> _Chain:
+    """The chain that ``node`` extends: those of its operands merged, as far as they are open."""
+    joined: _Chain | None = None
+    for t in node.inputs:
+        chain = chains.get(t.node.id) if t.node is not None else None
+        if chain is None or chain is joined or not chain.open or t.shape != shape:
+            continue
+        if joined is None:
+            if len(chain.nodes) < LONGEST_CHAIN:
+                joined = chain
+        elif len(joined.nodes) + len(chain.nodes) < LONGEST_CHAIN:
+            joined.nodes = sorted(joined.nodes + chain.nodes, key=lambda n: n.id)
+            for member in chain.nodes:
+                chains[member.id] = joined
+    return joined or _Chain()
+
+
+def _single(node: Node) -> Instruction:
+    attrs = node.op.lower(node.attrs) if node.op.lower else node.attrs
+    return Instruction(node.op.kernel, list(node.inputs), list(node.outputs), dict(attrs), [node])
+
+
+def _find_epilogues(
+    nodes: list[Node], readers: dict[int, list[Node]], fetched: set[int]
+) -> tuple[set[int], dict[int, list[Node]]]:
+    """Products followed by a bias over the last axis, an activation, or both.
+
+    Returns the ids of the nodes that become part of another's instruction, and for each instruction's
+    last node the nodes that it is made of.
+    """
+    absorbed: set[int] = set()
+    epilogues: dict[int, list[Node]] = {}
+
+    def only_reader(node: Node) -> Node | None:
+        out = node.outputs[0]
+        found = readers.get(id(out), [])
+        return found[0] if len(found) == 1 and id(out) not in fetched else None
+
+    for node in nodes:
+        if node.op.name not in PRODUCTS or node.outputs[0].dtype not in ("float32", "float64"):
+            continue
+        members = [node]
+        after = only_reader(node)
+        if after is not None and after.op.name == "add" and _bias(node, after) is not None:
+            members.append(after)
+            after = only_reader(after)
+        if (
+            after is not None
+            and after.op.opcode in EPILOGUE_ACTIVATIONS
+            and after.outputs[0].shape == node.outputs[0].shape
+        ):
+            members.append(after)
+        if len(members) > 1:
+            absorbed.update(m.id for m in members[:-1])
+            epilogues[members[-1].id] = members
+    return absorbed, epilogues
+
+
+def _bias(product: Node, add: Node) -> Tensor | None:
+    out = product.outputs[0]
+    (other,) = [t for t in add.inputs if t is not out] or [None]
+    if other is None or add.outputs[0].shape != out.shape or other.shape != out.shape[-1:]:
+        return None
+    return other
+
+
+def _product(members: list[Node]) -> Instruction:
+    product, *rest = members
+    instruction = _single(product)
+    for node in rest:
+        if node.op.name == "add":
+            instruction.inputs.append(_bias(product, node))  # type: ignore[arg-type]
+        else:
+            instruction.attrs["activation"] = node.op.opcode
+    instruction.outputs = list(members[-1].outputs)
+    instruction.nodes = list(members)
+    return instruction
+
+
+def _elementwise(nodes: list[Node], readers: dict[int, list[Node]], fetched: set[int]) -> Instruction:
+    """One pass over memory for a chain of elementwise nodes."""
+    inside = {n.id for n in nodes}
+    inputs: dict[int, Tensor] = {}
+    constants: list[tuple[float, str]] = []
+    constant_of: dict[int, int] = {}
+    for node in nodes:
+        for t in node.inputs:
+            if t.node is not None and t.node.id in inside:
+                continue
+            value = None if isinstance(t, Variable) else scalar_value(t)
+            if value is None:
+                inputs[id(t)] = t
+            else:
+                pair = (float(value), t.dtype)
+                if pair not in constants:
+                    constants.append(pair)
+                constant_of[id(t)] = constants.index(pair)
+    register = {key: i for i, key in enumerate(inputs)}
+    for tensor_id, index in constant_of.items():
+        register[tensor_id] = len(inputs) + index
+    ops: list[str] = []
+    args: list[int] = []
+    next_register = len(inputs) + len(constants)
+    for node in nodes:
+        opcode = node.op.opcode or "identity"
+        operands = [register[id(t)] for t in node.inputs]
+        ops.append(opcode)
+        args += operands + [-1] * (3 - len(operands))
+        register[id(node.outputs[0])] = next_register
+        next_register += 1
+    outputs = [
+        n.outputs[0]
+        for n in nodes
+        if id(n.outputs[0]) in fetched or any(r.id not in inside for r in readers.get(id(n.outputs[0]), []))
+    ]
+    attrs = {
+        "ops": ops,
+        "args": args,
+        "constants": [value for value, _ in constants],
+        "constant_dtypes": [dtype for _, dtype in constants],
+        "stores": [register[id(t)] for t in outputs],
+    }
+    return Instruction("elementwise", list(inputs.values()), outputs, attrs, nodes)
+
+
+def copy(source: Tensor, target: Tensor) -> Instruction:
+    """An instruction that copies ``source`` to ``target``."""
+    attrs = {"ops": ["identity"], "args": [0, -1, -1], "constants": [], "constant_dtypes": [], "stores": [1]}
+    return Instruction("elementwise", [source], [target], attrs)

@@ -1,0 +1,279 @@
+"""Lays a list of instructions out in memory and hands it to the native core."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from kcore import _core
+from kcore.graph.fuse import Instruction, copy, is_view
+from kcore.graph.op import CONSTANT, PLACEHOLDER
+from kcore.graph.tensor import Tensor, Variable
+
+ALIGNMENT = 64
+
+
+@dataclass(eq=False)
+class Plan:
+    """A program, and what is needed to print it."""
+
+    program: _core.Program
+    instructions: list[Instruction]
+    slots: dict[int, int]  # tensor id -> slot
+    buffers: list[tuple]
+    arena_bytes: int
+    commit: int
+
+
+def plan(
+    instructions: list[Instruction],
+    inputs: Sequence[Tensor],
+    fetches: Sequence[Tensor],
+    updates: Sequence[tuple[Variable, Tensor]],
+) -> Plan:
+    """A program that computes ``fetches`` from ``inputs`` and then sets each variable of ``updates``."""
+    instructions = _sink_updates(instructions, fetches, updates)
+    layout = _Layout(instructions, inputs)
+    layout.place_updates(updates, fetches)
+    layout.place_fetches(fetches)
+    return layout.finish()
+
+
+def root(tensor: Tensor) -> Tensor:
+    """The tensor whose memory ``tensor`` is a view of."""
+    while tensor.node is not None and is_view(tensor.node):
+        tensor = tensor.node.inputs[0]
+    return tensor
+
+
+def nbytes(tensor: Tensor) -> int:
+    return math.prod(tensor.shape) * np.dtype(tensor.dtype).itemsize  # type: ignore[arg-type]
+
+
+def _sink_updates(
+    instructions: list[Instruction], fetches: Sequence[Tensor], updates: Sequence[tuple[Variable, Tensor]]
+) -> list[Instruction]:
+    """Move what serves updates alone to the end, so that a run can be interrupted until then."""
+    update_roots = {id(root(value)) for _, value in updates}
+    read = {id(root(t)) for t in fetches}
+    for instruction in instructions:
+        read.update(id(root(t)) for t in instruction.inputs)
+    late = [
+        i for i in instructions if all(id(t) in update_roots and id(t) not in read for t in i.outputs)
+    ]
+    late_ids = set(map(id, late))
+    return [i for i in instructions if id(i) not in late_ids] + late
+
+
+class _Layout:
+    """Decides where every tensor lives: the arena, a variable, a constant, or the caller's memory."""
+
+    def __init__(self, instructions: list[Instruction], inputs: Sequence[Tensor]):
+        self.instructions = list(instructions)
+        self.inputs = list(inputs)
+        self.position = {
+            id(t): i for i, instruction in enumerate(instructions) for t in instruction.outputs
+        }
+        self.home: dict[int, Variable | int] = {}  # root id -> variable, or index of the output it is
+        self.outputs: list[Tensor] = []
+        self.copies: list[tuple[Tensor, Tensor]] = []  # at the end: source, variable or output
+        self.first_snapshot: list[tuple[Tensor, Tensor]] = []
+
+    def place_updates(self, updates: Sequence[tuple[Variable, Tensor]], fetches: Sequence[Tensor]) -> None:
+        last_read: dict[int, int] = {}
+        for i, instruction in enumerate(self.instructions):
+            for t in instruction.inputs:
+                last_read[id(root(t))] = i
+        end = len(self.instructions)
+        for t in [*fetches, *(value for _, value in updates)]:
+            if isinstance(root(t), Variable):
+                last_read[id(root(t))] = end
+        written = {id(variable) for variable, _ in updates}
+        for variable, value in updates:
+            source = root(value)
+            if source is variable:
+                continue
+            at = self.position.get(id(source))
+            if at is not None and id(source) not in self.home and self._writes_in_place(variable, source, at, last_read):
+                self.home[id(source)] = variable
+            elif isinstance(source, Variable) and id(source) in written:
+                snapshot = Tensor(source.shape, source.dtype)
+                self.first_snapshot.append((source, snapshot))
+                self.copies.append((snapshot, variable))
+            else:
+                self.copies.append((value, variable))
+
+    def _writes_in_place(self, variable: Variable, source: Tensor, at: int, last_read: dict[int, int]) -> bool:
+        """Whether the instruction at ``at`` may write the new value straight into the variable."""
+        last = last_read.get(id(variable), -1)
+        if last != at:
+            return last < at
+        instruction = self.instructions[at]
+        return instruction.elementwise and all(
+            t.shape == source.shape for t in instruction.inputs if root(t) is variable
+        )
+
+    def place_fetches(self, fetches: Sequence[Tensor]) -> None:
+        for index, tensor in enumerate(fetches):
+            source = root(tensor)
+            target = Tensor(tensor.shape, tensor.dtype)
+            self.outputs.append(target)
+            if id(source) in self.position and id(source) not in self.home:
+                self.home[id(source)] = index
+            else:
+                self.copies.append((tensor, target))
+
+    def finish(self) -> Plan:
+        body = self.instructions
+        before = [copy(s, t) for s, t in self.first_snapshot]
+        to_outputs = [copy(s, t) for s, t in self.copies if not isinstance(t, Variable)]
+        to_variables = [copy(s, t) for s, t in self.copies if isinstance(t, Variable)]
+        self.instructions = [*before, *body, *to_outputs, *to_variables]
+        writes = {id(v) for v in self.home.values() if isinstance(v, Variable)}
+        commit = len(self.instructions)
+        for i, instruction in enumerate(self.instructions):
+            if any(
+                isinstance(t, Variable) or (id(t) in self.home and id(self.home[id(t)]) in writes)
+                for t in instruction.outputs
+            ):
+                commit = i
+                break
+        offsets, arena_bytes = self._allocate()
+        return self._emit(offsets, arena_bytes, commit)
+
+    def _in_arena(self, source: Tensor) -> bool:
+        if isinstance(source, Variable) or id(source) in self.home:
+            return False
+        return not any(source is t for t in self.outputs)
+
+    def _allocate(self) -> tuple[dict[int, int], int]:
+        """Arena offsets by root id: best fit over each tensor's life, in place where that is safe."""
+        last: dict[int, int] = {}
+        for i, instruction in enumerate(self.instructions):
+            for t in [*instruction.inputs, *instruction.outputs]:
+                last[id(root(t))] = i
+        offsets: dict[int, int] = {}
+        alive: dict[int, Tensor] = {}  # by id: the owners of arena memory
+        free = _FreeList()
+        for i, instruction in enumerate(self.instructions):
+            for t in instruction.outputs:
+                if not self._in_arena(t):
+                    continue
+                reused = self._reusable(instruction, t, i, last, alive)
+                if reused is not None:
+                    offsets[id(t)] = offsets[id(reused)]
+                    del alive[id(reused)]
+                else:
+                    offsets[id(t)] = free.take(nbytes(t))
+                alive[id(t)] = t
+            for t in [*map(root, instruction.inputs), *instruction.outputs]:
+                if id(t) in alive and last[id(t)] == i:
+                    free.give(offsets[id(t)], nbytes(t))
+                    del alive[id(t)]
+        return offsets, free.end
+
+    def _reusable(
+        self, instruction: Instruction, output: Tensor, at: int, last: dict[int, int], alive: dict[int, Tensor]
+    ) -> Tensor | None:
+        """An operand whose memory the output of an elementwise pass can take over."""
+        if not instruction.elementwise:
+            return None
+        for t in instruction.inputs:
+            source = root(t)
+            if (
+                id(source) in alive
+                and last[id(source)] == at
+                and t.shape == output.shape
+                and nbytes(source) == nbytes(output)
+            ):
+                return source
+        return None
+
+    def _emit(self, offsets: dict[int, int], arena_bytes: int, commit: int) -> Plan:
+        buffers: list[tuple] = []
+        slots: dict[int, int] = {}
+        input_index = {id(t): i for i, t in enumerate(self.inputs)}
+
+        def new(tensor: Tensor, residence: str, detail: object) -> int:
+            buffers.append((residence, tensor.dtype, tensor.shape, detail))
+            slots[id(tensor)] = len(buffers) - 1
+            return slots[id(tensor)]
+
+        input_slots = [new(t, "external", None) for t in self.inputs]
+        output_slots = [new(t, "external", None) for t in self.outputs]
+
+        def slot(tensor: Tensor) -> int:
+            if id(tensor) in slots:
+                return slots[id(tensor)]
+            source = root(tensor)
+            home = self.home.get(id(source))
+            if isinstance(source, Variable):
+                return new(tensor, "storage", source.storage)
+            if isinstance(home, Variable):
+                return new(tensor, "storage", home.storage)
+            if isinstance(home, int):
+                return new(tensor, "view", output_slots[home])
+            if id(source) in input_index:
+                return new(tensor, "view", input_slots[input_index[id(source)]])
+            if source.node is not None and source.node.op is CONSTANT:
+                value = source.node.attrs["value"]
+                storage = _core.Storage(source.dtype, value.shape)
+                storage.write(value)
+                return new(tensor, "storage", storage)
+            if source.node is not None and source.node.op is PLACEHOLDER:
+                raise ValueError(f"the result depends on {source!r}, which is not among the inputs")
+            return new(tensor, "arena", offsets[id(source)])
+
+        specs = [
+            (i.name, [slot(t) for t in i.inputs], [slot(t) for t in i.outputs], i.attrs)
+            for i in self.instructions
+        ]
+        program = _core.Program(buffers, specs, input_slots, output_slots, arena_bytes, commit)
+        return Plan(program, self.instructions, slots, buffers, arena_bytes, commit)
+
+
+class _FreeList:
+    """Best-fit allocation of a growing arena."""
+
+    def __init__(self) -> None:
+        self.blocks: list[tuple[int, int]] = []  # (offset, size), by offset
+        self.end = 0
+
+    def take(self, size: int) -> int:
+        size = _aligned(size)
+        fitting = [(block_size, offset) for offset, block_size in self.blocks if block_size >= size]
+        if fitting:
+            block_size, offset = min(fitting)
+            index = self.blocks.index((offset, block_size))
+            if block_size > size:
+                self.blocks[index] = (offset + size, block_size - size)
+            else:
+                del self.blocks[index]
+            return offset
+        if self.blocks and sum(self.blocks[-1]) == self.end:
+            offset = self.blocks.pop()[0]
+        else:
+            offset = self.end
+        self.end = offset + size
+        return offset
+
+    def give(self, offset: int, size: int) -> None:
+        size = _aligned(size)
+        if size == 0:
+            return
+        self.blocks.append((offset, size))
+        self.blocks.sort()
+        merged: list[tuple[int, int]] = []
+        for start, length in self.blocks:
+            if merged and sum(merged[-1]) == start:
+                merged[-1] = (merged[-1][0], merged[-1][1] + length)
+            else:
+                merged.append((start, length))
+        self.blocks = merged
+
+
+def _aligned(size: int) -> int:
+    return -(-size // ALIGNMENT) * ALIGNMENT

@@ -1,0 +1,53 @@
+"""Prints a program: what each instruction does, where its operands lie, what it costs."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from kcore.graph.plan import Plan
+
+
+def describe(plan: Plan, seconds: np.ndarray | None = None) -> str:
+    """One line an instruction; with ``seconds``, its time, its share, GFLOP/s and GB/s as well."""
+    flops = plan.program.flops
+    total = float(seconds.sum()) if seconds is not None else 0.0
+    lines = []
+    for i, instruction in enumerate(plan.instructions):
+        ins = ", ".join(_operand(plan, t) for t in instruction.inputs)
+        outs = ", ".join(_operand(plan, t) for t in instruction.outputs)
+        moved = sum(_bytes(plan, t) for t in [*instruction.inputs, *instruction.outputs])
+        cost = f"{_scaled(moved)}B {_scaled(flops[i])}FLOP"
+        if seconds is not None:
+            time = max(float(seconds[i]), 1e-9)
+            cost += (
+                f"  {time * 1e6:9.1f} us {100 * time / max(total, 1e-9):5.1f} %"
+                f" {flops[i] / time * 1e-9:7.1f} GFLOP/s {moved / time * 1e-9:6.1f} GB/s"
+            )
+        mark = "*" if i >= plan.commit else " "
+        lines.append(f"{i:4d}{mark} {instruction.name} [{instruction}]  {cost}\n        {ins or '-'} -> {outs}")
+    summary = f"{len(lines)} instructions, arena {_scaled(plan.arena_bytes)}B, {_scaled(sum(flops))}FLOP"
+    if seconds is not None:
+        summary += f", {total * 1e6:.1f} us"
+    return "\n".join([summary, *lines])
+
+
+def _operand(plan: Plan, tensor: object) -> str:
+    slot = plan.slots[id(tensor)]
+    residence, dtype, shape, detail = plan.buffers[slot]
+    place = f"@{detail}" if residence in ("arena", "view") else ""
+    return f"%{slot}:{dtype}{list(shape)} {residence}{place}"
+
+
+def _bytes(plan: Plan, tensor: object) -> int:
+    _, dtype, shape, _ = plan.buffers[plan.slots[id(tensor)]]
+    return math.prod(shape) * np.dtype(dtype).itemsize
+
+
+def _scaled(value: float) -> str:
+    for unit in ("", "k", "M", "G"):
+        if value < 1000:
+            return f"{value:.3g} {unit}"
+        value /= 1000
+    return f"{value:.3g} T"

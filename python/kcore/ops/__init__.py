@@ -1,0 +1,8 @@
+"""The differentiable ops, by family, under the names of ``keras.ops``.
+
+Every op takes symbolic tensors, and then returns symbolic tensors, or NumPy arrays and numbers, and then
+computes at once and returns NumPy.
+"""
+
+from kcore.graph.primitives import cast, reshape
+from kcore.ops.elementwise import *
