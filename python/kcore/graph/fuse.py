@@ -73,7 +73,7 @@ def fuse(fetches: Sequence[Tensor]) -> list[Instruction]:
         members = epilogues.get(node.id, [node])
         shape = node.outputs[0].shape
         mine = None
-        if is_elementwise(node):
+        if len(members) == 1 and is_elementwise(node):
             mine = _joined(node, chains, shape)
             mine.nodes.append(node)
             chains[node.id] = mine

@@ -129,29 +129,34 @@ def _identity(node: Node, inputs: list[Tensor]) -> Tensor | None:
 
 @_rule("add")
 def _add(node: Node, inputs: list[Tensor]) -> Tensor | None:
-    return _drop_neutral(node, inputs, 0, 0) or _drop_neutral(node, inputs, 1, 0)
+    return _drop_neutral(node, inputs, (0, 1), 0)
 
 
 @_rule("subtract")
 def _subtract(node: Node, inputs: list[Tensor]) -> Tensor | None:
-    return _drop_neutral(node, inputs, 1, 0)
+    return _drop_neutral(node, inputs, (1,), 0)
 
 
 @_rule("multiply")
 def _multiply(node: Node, inputs: list[Tensor]) -> Tensor | None:
-    return _drop_neutral(node, inputs, 0, 1) or _drop_neutral(node, inputs, 1, 1)
+    return _drop_neutral(node, inputs, (0, 1), 1)
 
 
 @_rule("divide", "power")
 def _divide(node: Node, inputs: list[Tensor]) -> Tensor | None:
-    return _drop_neutral(node, inputs, 1, 1)
+    return _drop_neutral(node, inputs, (1,), 1)
 
 
-def _drop_neutral(node: Node, inputs: list[Tensor], index: int, neutral: float) -> Tensor | None:
-    other = inputs[1 - index]
-    value = scalar_value(inputs[index])
-    # x + 0.0 differs from x only for x = -0.0, where the results compare equal.
-    return other if value == neutral and other.shape == node.outputs[0].shape else None
+def _drop_neutral(
+    node: Node, inputs: list[Tensor], candidates: tuple[int, ...], neutral: float
+) -> Tensor | None:
+    """The other operand, where one of the candidates is the op's neutral element."""
+    for index in candidates:
+        other = inputs[1 - index]
+        # x + 0.0 differs from x only for x = -0.0, where the results compare equal.
+        if scalar_value(inputs[index]) == neutral and other.shape == node.outputs[0].shape:
+            return other
+    return None
 
 
 @_rule("broadcast_to")
