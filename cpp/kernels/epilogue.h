@@ -5,6 +5,6 @@
 
 namespace kcore {
 
-enum class Activation : std::uint8_t { none, relu };
+enum class Activation : std::uint8_t { none, relu, sigmoid, tanh, softplus };
 
 }  // namespace kcore

@@ -8,6 +8,7 @@
 
 #include "kernels/micro_kernel.h"
 #include "kernels/packing.h"
+#include "kernels/skinny_gemm.h"
 #include "simd/parallel.h"
 #include "simd/scratch.h"
 
@@ -204,9 +205,53 @@ void blocked(const Gemm<T>& g, bool parallel) {
   }
 }
 
+// Rows or columns of a task of so many flops, of `flops` each, in multiples of `step`.
+KCORE_INLINE std::int64_t task_extent(double flops, std::int64_t step) {
+  const auto steps =
+      static_cast<std::int64_t>(kTaskFlops / (flops * static_cast<double>(step) + 1));
+  return (steps + 1) * step;
+}
+
 template <class T>
 void multiply(const Gemm<T>& g, bool parallel) {
   if (g.m == 0 || g.n == 0) return;
+  if (g.packed_b != nullptr || g.k == 0) return blocked<T>(g, parallel);
+  const auto m = static_cast<double>(g.m), n = static_cast<double>(g.n),
+             k = static_cast<double>(g.k);
+  // Reading an operand that is used up to four times costs as much as using it four times.
+  parallel = parallel && 2 * k * (m < 4 ? 4 : m) * (n < 4 ? 4 : n) >= 2 * kTaskFlops;
+
+  // Sums over lanes cost some eight instructions each: they must be few by the side of depth.
+  constexpr std::int64_t width = kWidth<T>;
+  const bool row_dots = g.transpose_b && g.m <= 8 && g.k >= 16 * g.m;
+  const bool column_dots =
+      !g.transpose_a && g.n <= 12 && (g.k / width + 8) * g.n < g.k * ceil_div(g.n, width);
+  if (row_dots) return dots<T>(g, g.m, task_extent(8 * k, kDotCols), parallel);
+  if (column_dots) return dots<T>(g, task_extent(8 * k, 4), g.n, parallel);
+  if (g.n == 1 && g.transpose_a && g.c_stride == 1) {
+    // The one row of the transposed product; bias and activation are every column's.
+    Gemm<T> swapped = g;
+    swapped.m = 1;
+    swapped.n = g.m;
+    swapped.a = g.b;
+    swapped.a_stride = g.b_stride;
+    swapped.transpose_a = !g.transpose_b;
+    swapped.b = g.a;
+    swapped.b_stride = g.a_stride;
+    swapped.transpose_b = false;
+    swapped.bias = nullptr;
+    swapped.activation = Activation::none;
+    stream<T>(swapped, 1, task_extent(8 * k, 8 * width), parallel);
+    if (g.bias != nullptr) {
+      for (std::int64_t i = 0; i < g.m; ++i) g.c[i] += g.bias[0];
+    }
+    if (g.activation != Activation::none) activate_block<T>(g.c, 0, 1, g.m, g.activation);
+    return;
+  }
+  if (!g.transpose_b && g.m <= kStreamRows) {
+    return stream<T>(g, g.m, task_extent(8 * k, 8 * width), parallel);
+  }
+  if (!g.transpose_b && g.k <= 4) return stream<T>(g, task_extent(8 * n, 1), g.n, parallel);
   blocked<T>(g, parallel);
 }
 

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "kernels/epilogue.h"
+#include "simd/math.h"
 #include "simd/vec.h"
 
 namespace kcore::KCORE_ISA_NAMESPACE {
@@ -33,16 +34,15 @@ constexpr std::int64_t kBlockCols = kBlockVectors* kWidth<T>;
 template <class T>
 constexpr std::int64_t kBlockDepth = 1024 / static_cast<std::int64_t>(sizeof(T));
 
-// acc[i][j] += a(p, i) * b[p][j] for p in [0, depth): `a` gives a scalar, b rows are b_stride
-// apart.
-template <class T, int Rows, int Vectors, class A>
-KCORE_INLINE void multiply_accumulate(std::int64_t depth, const A& a, const T* b,
-                                      std::int64_t b_stride, Vec<T> (&acc)[Rows][Vectors]) {
+// acc[i][j] += a(p, i) * b(p, j) for p in [0, depth): `a` gives a scalar, `b` a vector.
+template <class T, int Rows, int Vectors, class A, class B>
+KCORE_INLINE void multiply_accumulate(std::int64_t depth, const A& a, const B& b,
+                                      Vec<T> (&acc)[Rows][Vectors]) {
 #pragma GCC unroll 2
   for (std::int64_t p = 0; p < depth; ++p) {
     Vec<T> row[Vectors];
 #pragma GCC unroll 16
-    for (int j = 0; j < Vectors; ++j) row[j] = load(b + p * b_stride + j * kWidth<T>);
+    for (int j = 0; j < Vectors; ++j) row[j] = b(p, j);
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; ++i) {
       const Vec<T> x = splat<T>(a(p, i));
@@ -69,11 +69,38 @@ struct Tile {
 };
 
 template <class T>
-KCORE_INLINE Vec<T> finish(Vec<T> x, Activation activation) {
-  return activation == Activation::relu ? maximum<T>(x, Vec<T>{}) : x;
+KCORE_INLINE Vec<T> activate(Vec<T> x, Activation activation) {
+  switch (activation) {
+    case Activation::none:
+      break;
+    case Activation::relu:
+      return maximum<T>(x, Vec<T>{});
+    case Activation::sigmoid:
+      return sigmoid(x);
+    case Activation::tanh:
+      return tanh(x);
+    case Activation::softplus:
+      return softplus(x);
+  }
+  return x;
 }
 
-// Adds C and bias, applies the activation and stores the accumulators.
+// Applies the activation to a block of C that has just been stored.
+template <class T>
+__attribute__((noinline)) void activate_block(T* c, std::int64_t stride, std::int64_t rows,
+                                              std::int64_t cols, Activation activation) {
+  constexpr std::int64_t width = kWidth<T>;
+  for (std::int64_t i = 0; i < rows; ++i, c += stride) {
+    std::int64_t j = 0;
+    for (; j + width <= cols; j += width) store(c + j, activate<T>(load(c + j), activation));
+    if (j < cols) {
+      store_partial(c + j, activate<T>(load_partial(c + j, cols - j), activation), cols - j);
+    }
+  }
+}
+
+// Adds C and bias, applies the activation and stores the accumulators. Only relu is done in
+// registers: unrolled over them, the others would be most of the code.
 template <class T, int Rows, int Vectors>
 KCORE_INLINE void store_tile(const Tile<T>& tile, Vec<T> (&acc)[Rows][Vectors]) {
   constexpr std::int64_t width = kWidth<T>;
@@ -96,11 +123,11 @@ KCORE_INLINE void store_tile(const Tile<T>& tile, Vec<T> (&acc)[Rows][Vectors]) 
         for (int i = 0; i < Rows; ++i) acc[i][j] += bias;
       }
     }
-    if (tile.activation != Activation::none) {
+    if (tile.activation == Activation::relu) {
 #pragma GCC unroll 16
       for (int i = 0; i < Rows; ++i) {
 #pragma GCC unroll 16
-        for (int j = 0; j < Vectors; ++j) acc[i][j] = finish<T>(acc[i][j], tile.activation);
+        for (int j = 0; j < Vectors; ++j) acc[i][j] = maximum<T>(acc[i][j], Vec<T>{});
       }
     }
 #pragma GCC unroll 16
@@ -131,23 +158,30 @@ enum class ALayout {
   rows,     // a[i * a_stride + p]: A in place
 };
 
-template <class T, int Rows, int Vectors, ALayout Layout>
+// Partial: B is read in place and ends at the last valid column.
+template <class T, int Rows, int Vectors, ALayout Layout, bool Partial = false>
 void tile_kernel(const Tile<T>& tile) {
   Vec<T> acc[Rows][Vectors] = {};
   const T* a = tile.a;
-  const std::int64_t a_stride = tile.a_stride;
+  const T* b = tile.b;
+  const std::int64_t a_stride = tile.a_stride, b_stride = tile.b_stride;
+  const std::int64_t last = tile.cols - (Vectors - 1) * kWidth<T>;
 #pragma GCC unroll 16
   for (int i = 0; i < Rows; ++i) __builtin_prefetch(tile.c + i * tile.c_stride, 1);
-  if constexpr (Layout == ALayout::columns) {
-    multiply_accumulate<T>(
-        tile.depth, [=](std::int64_t p, int i) { return a[p * a_stride + i]; }, tile.b,
-        tile.b_stride, acc);
-  } else {
-    multiply_accumulate<T>(
-        tile.depth, [=](std::int64_t p, int i) { return a[i * a_stride + p]; }, tile.b,
-        tile.b_stride, acc);
-  }
+  multiply_accumulate<T>(
+      tile.depth,
+      [=](std::int64_t p, int i) {
+        return Layout == ALayout::columns ? a[p * a_stride + i] : a[i * a_stride + p];
+      },
+      [=](std::int64_t p, int j) {
+        const T* row = b + p * b_stride + j * kWidth<T>;
+        return Partial && j == Vectors - 1 ? load_partial(row, last) : load(row);
+      },
+      acc);
   store_tile<T>(tile, acc);
+  if (tile.activation > Activation::relu) {
+    activate_block<T>(tile.c, tile.c_stride, Rows, tile.cols, tile.activation);
+  }
 }
 
 template <class T>

@@ -6,26 +6,14 @@
 
 namespace kcore::KCORE_ISA_NAMESPACE {
 
-template <int Bytes>
-struct IndexOf;
-template <>
-struct IndexOf<4> {
-  using type = std::int32_t;
-};
-template <>
-struct IndexOf<8> {
-  using type = std::int64_t;
-};
-
 // Transposes a square of vectors: exchanges the off-diagonal blocks of every 2 x 2 square, from
 // single elements to halves.
 template <class T>
 KCORE_INLINE void transpose(Vec<T> (&v)[kWidth<T>]) {
-  using Index = typename IndexOf<sizeof(T)>::type;
   constexpr int width = static_cast<int>(kWidth<T>);
 #pragma GCC unroll 8
   for (int step = 1; step < width; step *= 2) {
-    Vec<Index> low, high;
+    Lanes<T> low, high;
 #pragma GCC unroll 16
     for (int l = 0; l < width; ++l) {
       low[l] = (l & step) == 0 ? l : width + l - step;
@@ -35,8 +23,8 @@ KCORE_INLINE void transpose(Vec<T> (&v)[kWidth<T>]) {
     for (int i = 0; i < width; ++i) {
       if ((i & step) != 0) continue;
       const Vec<T> x = v[i], y = v[i + step];
-      v[i] = __builtin_shuffle(x, y, low);
-      v[i + step] = __builtin_shuffle(x, y, high);
+      v[i] = shuffle<T>(x, y, low);
+      v[i + step] = shuffle<T>(x, y, high);
     }
   }
 }

@@ -10,6 +10,9 @@ namespace {
 Activation activation_from_name(const std::string& name) {
   if (name == "none") return Activation::none;
   if (name == "relu") return Activation::relu;
+  if (name == "sigmoid") return Activation::sigmoid;
+  if (name == "tanh") return Activation::tanh;
+  if (name == "softplus") return Activation::softplus;
   throw InvalidProgram("there is no activation '" + name + "'");
 }
 
@@ -124,7 +127,12 @@ std::unique_ptr<Instruction> make_matmul(const Operands& inputs, const Operands&
   }
   const bool transpose_a = attributes.flag("transpose_a");
   const bool transpose_b = attributes.flag("transpose_b");
-  const Activation activation = activation_from_name(attributes.text("activation", "none"));
+  const std::string name = attributes.text("activation", "none");
+  const Activation activation = activation_from_name(name);
+  const bool floating = outputs[0].dtype == DType::float32 || outputs[0].dtype == DType::float64;
+  require(floating || activation <= Activation::relu,
+          std::string(dtype_name(outputs[0].dtype)) +
+              " takes the activations none and relu, got '" + name + "'");
   const auto make = [&](auto zero) -> std::unique_ptr<Instruction> {
     return std::make_unique<Matmul<decltype(zero)>>(inputs, outputs[0], transpose_a, transpose_b,
                                                     activation);

@@ -128,15 +128,46 @@ KCORE_INLINE Vec<T> minimum(Vec<T> a, Vec<T> b) {
   return (a < b) | (a != a) ? a : b;
 }
 
+// The signed integer of as many bytes: what lane numbers of a shuffle are made of.
+template <int Bytes>
+struct IndexOf;
+template <>
+struct IndexOf<4> {
+  using type = std::int32_t;
+};
+template <>
+struct IndexOf<8> {
+  using type = std::int64_t;
+};
+template <class T>
+using Lanes = Vec<typename IndexOf<sizeof(T)>::type>;
+
+// Lane i is lane lanes[i] of x followed by y. Constant lanes become the set's own shuffles.
+template <class T>
+KCORE_INLINE Vec<T> shuffle(Vec<T> x, Vec<T> y, Lanes<T> lanes) {
+#if defined(__clang__)
+  Vec<T> result;
+  for (int i = 0; i < kWidth<T>; ++i) {
+    result[i] = lanes[i] < kWidth<T> ? x[lanes[i]] : y[lanes[i] - kWidth<T>];
+  }
+  return result;
+#else
+  return __builtin_shuffle(x, y, lanes);
+#endif
+}
+
 // Sum of the elements, by halves: the order depends on the width alone.
 template <class T>
 KCORE_INLINE T horizontal_sum(Vec<T> v) {
-  T lanes[kWidth<T>];
-  std::memcpy(lanes, &v, sizeof(v));
-  for (std::int64_t half = kWidth<T> / 2; half > 0; half /= 2) {
-    for (std::int64_t i = 0; i < half; ++i) lanes[i] += lanes[i + half];
+  constexpr int width = static_cast<int>(kWidth<T>);
+#pragma GCC unroll 8
+  for (int half = width / 2; half > 0; half /= 2) {
+    Lanes<T> upper;
+#pragma GCC unroll 16
+    for (int lane = 0; lane < width; ++lane) upper[lane] = (lane + half) % width;
+    v += shuffle<T>(v, v, upper);
   }
-  return lanes[0];
+  return v[0];
 }
 
 }  // namespace kcore::KCORE_ISA_NAMESPACE

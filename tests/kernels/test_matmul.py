@@ -15,26 +15,39 @@ def draw(shape, dtype, seed=0):
     return rng.standard_normal(shape).astype(dtype)
 
 
-def assert_product(a, b, dtype, *, bias=None, relu=False, transpose_a=False, transpose_b=False):
+ACTIVATIONS = {
+    "none": lambda x: x,
+    "relu": lambda x: np.maximum(x, 0),
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "tanh": np.tanh,
+    "softplus": lambda x: np.logaddexp(x, 0),
+}
+
+
+def assert_product(a, b, dtype, *, bias=None, activation="none", transpose_a=False, transpose_b=False):
     left = np.swapaxes(a, -1, -2) if transpose_a else a
     right = np.swapaxes(b, -1, -2) if transpose_b else b
     exact = np.matmul(left.astype("float64"), right.astype("float64"))
     scale = np.matmul(np.abs(left.astype("float64")), np.abs(right.astype("float64")))
-    inputs, attributes = [a, b], {}
+    inputs = [a, b]
     if bias is not None:
         exact, scale = exact + bias, scale + np.abs(bias)
         inputs.append(bias)
-    if relu:
-        exact = np.maximum(exact, 0)
-        attributes["activation"] = "relu"
+    exact = ACTIVATIONS[activation](exact)
     got = run1(
-        "matmul", inputs, (exact.shape, dtype), transpose_a=transpose_a, transpose_b=transpose_b, **attributes
+        "matmul",
+        inputs,
+        (exact.shape, dtype),
+        transpose_a=transpose_a,
+        transpose_b=transpose_b,
+        activation=activation,
     )
     if dtype in INTEGERS:
         np.testing.assert_array_equal(got, exact.astype(dtype))
     else:
         # No element is off by more than a few roundings of its own terms, and the whole by far less.
-        assert np.all(np.abs(got - exact) <= 64 * np.finfo(dtype).eps * scale)
+        # (Every activation's slope is at most 1.)
+        assert np.all(np.abs(got - exact) <= np.finfo(dtype).eps * (64 * scale + 8 * np.abs(exact)))
         assert np.linalg.norm(got - exact) <= 1e-5 * np.linalg.norm(exact)
 
 
@@ -71,7 +84,32 @@ def test_awkward_extents(dtype, transpose_a, transpose_b):
 def test_several_blocks(shape, dtype, transpose_a, transpose_b):
     a, b = operands(*shape, dtype, transpose_a, transpose_b)
     bias = draw((shape[1],), dtype, 3)
-    assert_product(a, b, dtype, bias=bias, relu=True, transpose_a=transpose_a, transpose_b=transpose_b)
+    assert_product(
+        a, b, dtype, bias=bias, activation="relu", transpose_a=transpose_a, transpose_b=transpose_b
+    )
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize(("transpose_a", "transpose_b"), TRANSPOSES)
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (1, 900, 200),
+        (2, 500, 300),
+        (4, 333, 257),
+        (8, 300, 200),
+        (900, 1, 200),
+        (300, 10, 400),
+        (400, 900, 2),
+    ],
+)
+def test_skinny(shape, dtype, transpose_a, transpose_b):
+    a, b = operands(*shape, dtype, transpose_a, transpose_b)
+    bias = draw((shape[1],), dtype, 3)
+    assert_product(a, b, dtype, transpose_a=transpose_a, transpose_b=transpose_b)
+    assert_product(
+        a, b, dtype, bias=bias, activation="tanh", transpose_a=transpose_a, transpose_b=transpose_b
+    )
 
 
 @pytest.mark.parametrize("shape", [(2100, 40, 9), (9, 4200, 8)])
@@ -88,9 +126,9 @@ def test_more_than_a_packed_block(shape):
 def test_bias_and_activation(shape, dtype):
     a, b = operands(*shape, dtype, False, False)
     bias = draw((shape[1],), dtype, 2)
-    for relu in (False, True):
-        assert_product(a, b, dtype, bias=bias, relu=relu)
-        assert_product(a, b, dtype, relu=relu)
+    for activation in ["none", "relu"] if dtype in INTEGERS else ACTIVATIONS:
+        assert_product(a, b, dtype, bias=bias, activation=activation)
+        assert_product(a, b, dtype, activation=activation)
 
 
 @pytest.mark.parametrize("dtype", FLOATS + INTEGERS)
@@ -161,6 +199,11 @@ def test_not_a_number_passes_relu():
 def test_wrong_programs_are_refused(inputs, output, attributes, message):
     with pytest.raises(ValueError, match=message):
         run1("matmul", [np.zeros(shape, "float32") for shape in inputs], output, **attributes)
+
+
+def test_integers_have_no_curved_activation():
+    with pytest.raises(ValueError, match="int32 takes the activations none and relu, got 'tanh'"):
+        run1("matmul", [np.ones((2, 2), "int32")] * 2, ((2, 2), "int32"), activation="tanh")
 
 
 def test_bool_has_no_product():

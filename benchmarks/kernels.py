@@ -1,0 +1,189 @@
+"""Times native kernels against NumPy and PyTorch (whichever is installed).
+
+A row is one kernel on one shape. Contenders take turns, each warmed up before its turn is timed (the
+threads of one library spin for a while after its work and would hinder the next); a figure is the best
+of its turns. Ours runs through ``kcore._core.Program`` on tensors that it keeps, as in a model.
+
+    python benchmarks/kernels.py [family ...] [--filter TEXT] [--threads N] [--quick]
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from kcore import _core
+
+
+@dataclass
+class Row:
+    """One kernel on one shape: ``ours`` and each of ``peers`` do the same work once per call."""
+
+    name: str
+    ours: Callable[[], object]
+    peers: dict[str, Callable[[], object]] = field(default_factory=dict)
+    flops: float = 0  # of one call; 0 where memory is the limit
+    bytes: float = 0  # that one call must read and write at least
+
+
+def program(instruction: str, inputs: list[np.ndarray], outputs: list[tuple], **attributes) -> Callable:
+    """One instruction over tensors that live in native storage; returns the call that runs it."""
+    specs = [(x.dtype.name, x.shape) for x in inputs] + [(dtype, shape) for shape, dtype in outputs]
+    storages = [_core.Storage(dtype, list(shape)) for dtype, shape in specs]
+    for storage, value in zip(storages, inputs, strict=False):
+        storage.write(np.ascontiguousarray(value))
+    buffers = [
+        ("storage", dtype, shape, storage) for (dtype, shape), storage in zip(specs, storages, strict=True)
+    ]
+    slots = list(range(len(specs)))
+    ins, outs = slots[: len(inputs)], slots[len(inputs) :]
+    compiled = _core.Program(buffers, [(instruction, ins, outs, attributes)], [], [], 0, 0)
+    return lambda: compiled.run([])
+
+
+def peer(name: str):
+    """The module, or None where it isn't installed."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
+
+
+GEMM_SHAPES = [
+    (1024, 1024, 1024),
+    (2048, 2048, 2048),
+    (128, 512, 784),
+    (128, 512, 512),
+    (128, 10, 512),
+    (128, 64, 20),
+    (128, 64, 64),
+    (128, 10, 64),
+    (32, 256, 30976),
+    (1, 512, 784),
+    (1, 64, 20),
+]
+
+
+def gemm_rows(quick: bool) -> Iterator[Row]:
+    """The three products of a Dense layer's training step, (M, N, K) being batch, units, features:
+    NN the output, NT the gradient of its input, TN the gradient of its weights."""
+    torch = peer("torch")
+    rng = np.random.default_rng(0)
+    for m, n, k in [(64, 48, 40), (1, 10, 20)] if quick else GEMM_SHAPES:
+        x = rng.standard_normal((m, k), "float32")
+        w = rng.standard_normal((k, n), "float32")
+        dy = rng.standard_normal((m, n), "float32")
+        for form, a, b, ta, tb in [("NN", x, w, 0, 0), ("NT", dy, w, 0, 1), ("TN", x, dy, 1, 0)]:
+            left, right = (a.T if ta else a), (b.T if tb else b)
+            shape = (left.shape[0], right.shape[1])
+            out = np.empty(shape, "float32")
+            peers = {"numpy": partial(np.matmul, left, right, out=out)}
+            if torch is not None:
+                l, r = torch.from_numpy(left), torch.from_numpy(right)
+                peers["torch"] = partial(torch.mm, l, r, out=torch.empty(shape))
+            yield Row(
+                f"gemm {form} {shape[0]}x{shape[1]}x{left.shape[1]}",
+                program("matmul", [a, b], [(shape, "float32")], transpose_a=bool(ta), transpose_b=bool(tb)),
+                peers,
+                flops=2.0 * m * n * k,
+                bytes=4.0 * (a.size + b.size + m * n),
+            )
+
+
+FAMILIES: dict[str, Callable[[bool], Iterator[Row]]] = {"gemm": gemm_rows}
+
+
+def fma_limit() -> float | None:
+    """Floating-point operations a second of one thread (see fma_limit.cpp), None without a compiler."""
+    compiler = shutil.which(os.environ.get("CXX", "c++"))
+    if compiler is None:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        binary = Path(folder) / "fma_limit"
+        source = Path(__file__).with_name("fma_limit.cpp")
+        flags = ["-O3", "-march=native", "-ffp-contract=fast"]
+        subprocess.run([compiler, *flags, source, "-o", binary], check=True)
+        return float(subprocess.run([binary], check=True, capture_output=True).stdout)
+
+
+def seconds_per_call(call: Callable[[], object], seconds: float) -> float:
+    """Mean over a turn of about that length, after a warm-up of a third of it."""
+    start, calls = time.perf_counter(), 0
+    while calls == 0 or time.perf_counter() - start < seconds / 3:
+        call()
+        calls += 1
+    calls = max(1, int(calls * seconds / (time.perf_counter() - start)))
+    start = time.perf_counter()
+    for _ in range(calls):
+        call()
+    return (time.perf_counter() - start) / calls
+
+
+def measure(row: Row, turns: int, seconds: float) -> dict[str, float]:
+    """Best seconds a call of each contender."""
+    contenders = {"ours": row.ours, **row.peers}
+    times = {name: float("inf") for name in contenders}
+    for _ in range(turns):
+        for name, call in contenders.items():
+            times[name] = min(times[name], seconds_per_call(call, seconds))
+    return times
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("families", nargs="*", help=f"which of {', '.join(FAMILIES)}; default: all")
+    parser.add_argument("--filter", default="", help="only rows whose name contains this")
+    parser.add_argument("--threads", type=int, default=_core.num_threads())
+    parser.add_argument("--turns", type=int, default=7, help="of each contender")
+    parser.add_argument("--seconds", type=float, default=0.05, help="length of a turn")
+    parser.add_argument("--quick", action="store_true", help="a few small shapes, to see that it works")
+    args = parser.parse_args()
+    unknown = set(args.families) - set(FAMILIES)
+    if unknown:
+        parser.error(f"no family {', '.join(sorted(unknown))}; choose from {', '.join(FAMILIES)}")
+    if args.quick:
+        args.turns, args.seconds = 1, 0.001
+
+    # OpenBLAS, inside NumPy, reads its number of threads once, when it is loaded.
+    if os.environ.get("OPENBLAS_NUM_THREADS") != str(args.threads):
+        os.environ["OPENBLAS_NUM_THREADS"] = str(args.threads)
+        os.execv(sys.executable, [sys.executable, *sys.argv])
+    _core.set_num_threads(args.threads)
+    torch = peer("torch")
+    if torch is not None:
+        torch.set_num_threads(args.threads)
+    limit = None if args.quick else fma_limit()
+    print(
+        f"{_core.isa()}, {args.threads} threads"
+        + (f", limit {limit / 1e9:.0f} GF/s a thread" if limit else "")
+    )
+    print(f"{'':34}{'ours':>11}{'GF/s':>8}{'limit':>7}{'GB/s':>7}   each peer: time, and its time / ours")
+    for family in args.families or FAMILIES:
+        for row in FAMILIES[family](args.quick):
+            if args.filter not in row.name:
+                continue
+            times = measure(row, args.turns, args.seconds)
+            ours = times.pop("ours")
+            rate = row.flops / ours
+            share = f"{rate / limit / args.threads:.0%}" if limit and row.flops else ""
+            peers = "".join(f"   {name} {t * 1e6:9.1f} us {t / ours:5.2f}" for name, t in times.items())
+            figures = f"{ours * 1e6:8.1f} us{rate / 1e9:8.1f}{share:>7}{row.bytes / ours / 1e9:7.1f}"
+            print(f"{row.name:34}{figures}{peers}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
