@@ -1,0 +1,291 @@
+#include "kernels/pooling.h"
+
+#include "simd/parallel.h"
+#include "simd/vec.h"
+
+namespace kcore::KCORE_ISA_NAMESPACE {
+
+namespace {
+
+constexpr std::int64_t kGrain = 32768;  // elements of a task
+
+KCORE_INLINE std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+KCORE_INLINE std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
+
+KCORE_INLINE std::int64_t larger(std::int64_t a, std::int64_t b) { return a > b ? a : b; }
+
+struct Span {
+  std::int64_t begin, end;
+};
+
+// The part of output o's window that exists.
+KCORE_INLINE Span window(std::int64_t o, std::int64_t stride, std::int64_t low, std::int64_t pool,
+                         std::int64_t extent) {
+  const std::int64_t begin = o * stride - low;
+  return {larger(0, begin), smaller(extent, begin + pool)};
+}
+
+// Whole vectors of channels first, then single ones.
+template <class T, class WholeVector, class Single>
+KCORE_INLINE void over_channels(std::int64_t channels, const WholeVector& whole,
+                                const Single& single) {
+  std::int64_t c = 0;
+  for (; c + kWidth<T> <= channels; c += kWidth<T>) whole(c);
+  for (; c < channels; ++c) single(c);
+}
+
+// Calls f(image, output row) for all rows of all images.
+template <class F>
+KCORE_INLINE void over_rows(std::int64_t batch, std::int64_t rows, std::int64_t row_elements,
+                            const F& f) {
+  const std::int64_t total = batch * rows, grain = larger(1, kGrain / larger(1, row_elements));
+  parallel_for(ceil_div(total, grain), [&](std::int64_t task) {
+    const std::int64_t last = smaller(total, (task + 1) * grain);
+    for (std::int64_t i = task * grain; i < last; ++i) f(i / rows, i % rows);
+  });
+}
+
+template <class T>
+KCORE_INLINE T scalar_maximum(T a, T b) {
+  return a > b || a != a ? a : b;
+}
+
+template <class T>
+void max_pool(const Pooling& p, const void* x_data, void* y_data) {
+  const std::int64_t row = p.width * p.channels;
+  over_rows(p.batch, p.out_height, p.stride_y * row, [&](std::int64_t n, std::int64_t oy) {
+    const T* x = static_cast<const T*>(x_data) + n * p.height * row;
+    T* y = static_cast<T*>(y_data) + (n * p.out_height + oy) * p.out_width * p.channels;
+    const Span rows = window(oy, p.stride_y, p.top, p.pool_height, p.height);
+    for (std::int64_t ox = 0; ox < p.out_width; ++ox, y += p.channels) {
+      const Span columns = window(ox, p.stride_x, p.left, p.pool_width, p.width);
+      over_channels<T>(
+          p.channels,
+          [&](std::int64_t c) {
+            Vec<T> best = load(x + rows.begin * row + columns.begin * p.channels + c);
+            for (std::int64_t i = rows.begin; i < rows.end; ++i) {
+              for (std::int64_t j = columns.begin; j < columns.end; ++j) {
+                best = maximum<T>(best, load(x + i * row + j * p.channels + c));
+              }
+            }
+            store(y + c, best);
+          },
+          [&](std::int64_t c) {
+            T best = x[rows.begin * row + columns.begin * p.channels + c];
+            for (std::int64_t i = rows.begin; i < rows.end; ++i) {
+              for (std::int64_t j = columns.begin; j < columns.end; ++j) {
+                best = scalar_maximum(best, x[i * row + j * p.channels + c]);
+              }
+            }
+            y[c] = best;
+          });
+    }
+  });
+}
+
+// Adds (or, where windows do not overlap, writes) one window's gradient to the rows in `owned`.
+template <class T, bool overlapping>
+KCORE_INLINE void max_window_gradient(const Span& rows, const Span& columns, const Span& owned,
+                                      std::int64_t row, std::int64_t channels, const T* x,
+                                      const T* y, const T* dy, T* dx) {
+  over_channels<T>(
+      channels,
+      [&](std::int64_t c) {
+        const Vec<T> best = load(y + c), gradient = load(dy + c), zero{};
+        auto open = best == best;
+        open |= ~open;
+        for (std::int64_t i = rows.begin; i < rows.end; ++i) {
+          for (std::int64_t j = columns.begin; j < columns.end; ++j) {
+            const std::int64_t at = i * row + j * channels + c;
+            const Vec<T> value = load(x + at);
+            const auto first = ((value == best) | (value != value)) & open;
+            open &= ~first;
+            if (overlapping && (i < owned.begin || i >= owned.end)) continue;
+            const Vec<T> share = first ? gradient : zero;
+            store(dx + at, overlapping ? load(dx + at) + share : share);
+          }
+        }
+      },
+      [&](std::int64_t c) {
+        bool open = true;
+        for (std::int64_t i = rows.begin; i < rows.end; ++i) {
+          for (std::int64_t j = columns.begin; j < columns.end; ++j) {
+            const std::int64_t at = i * row + j * channels + c;
+            const bool first = open && (x[at] == y[c] || x[at] != x[at]);
+            open = open && !first;
+            if (overlapping && (i < owned.begin || i >= owned.end)) continue;
+            const T share = first ? dy[c] : T{0};
+            dx[at] = overlapping ? dx[at] + share : share;
+          }
+        }
+      });
+}
+
+// A task owns a band of input rows: those from the first of its output rows' windows to the next
+// band's. Windows that reach in from the band above are gone through again.
+template <class T, bool overlapping>
+void max_pool_gradient_bands(const Pooling& p, const T* x_data, const T* y_data, const T* dy_data,
+                             T* dx_data) {
+  const std::int64_t row = p.width * p.channels, out_row = p.out_width * p.channels;
+  const std::int64_t band = larger(overlapping ? 8 : 1, kGrain / larger(1, p.stride_y * row));
+  const std::int64_t bands = ceil_div(p.out_height, band);
+  parallel_for(p.batch * bands, [&](std::int64_t task) {
+    const std::int64_t n = task / bands, first = task % bands * band;
+    const std::int64_t last = smaller(p.out_height, first + band);
+    const T* x = x_data + n * p.height * row;
+    const T* y = y_data + n * p.out_height * out_row;
+    const T* dy = dy_data + n * p.out_height * out_row;
+    T* dx = dx_data + n * p.height * row;
+    const Span owned = {first == 0 ? 0 : larger(0, first * p.stride_y - p.top),
+                        last == p.out_height ? p.height : larger(0, last * p.stride_y - p.top)};
+    std::int64_t zeroed = owned.begin;
+    const auto zero_until = [&](std::int64_t end) {
+      if (end <= zeroed) return;
+      std::memset(dx + zeroed * row, 0, static_cast<std::size_t>((end - zeroed) * row) * sizeof(T));
+      zeroed = end;
+    };
+    std::int64_t oy = first;
+    while (overlapping && oy > 0 && (oy - 1) * p.stride_y - p.top + p.pool_height > owned.begin) {
+      --oy;
+    }
+    for (; oy < last; ++oy) {
+      const Span rows = window(oy, p.stride_y, p.top, p.pool_height, p.height);
+      zero_until(smaller(rows.end, owned.end));
+      for (std::int64_t ox = 0; ox < p.out_width; ++ox) {
+        const Span columns = window(ox, p.stride_x, p.left, p.pool_width, p.width);
+        const std::int64_t at = oy * out_row + ox * p.channels;
+        max_window_gradient<T, overlapping>(rows, columns, owned, row, p.channels, x, y + at,
+                                            dy + at, dx);
+      }
+    }
+    zero_until(owned.end);
+  });
+}
+
+template <class T>
+void max_pool_gradient(const Pooling& p, const void* x, const void* y, const void* dy, void* dx) {
+  const bool overlapping = p.pool_height > p.stride_y || p.pool_width > p.stride_x;
+  const auto bands =
+      overlapping ? max_pool_gradient_bands<T, true> : max_pool_gradient_bands<T, false>;
+  bands(p, static_cast<const T*>(x), static_cast<const T*>(y), static_cast<const T*>(dy),
+        static_cast<T*>(dx));
+}
+
+template <class T>
+void average_pool(const Pooling& p, const void* x_data, void* y_data) {
+  const std::int64_t row = p.width * p.channels;
+  over_rows(p.batch, p.out_height, p.stride_y * row, [&](std::int64_t n, std::int64_t oy) {
+    const T* x = static_cast<const T*>(x_data) + n * p.height * row;
+    T* y = static_cast<T*>(y_data) + (n * p.out_height + oy) * p.out_width * p.channels;
+    const Span rows = window(oy, p.stride_y, p.top, p.pool_height, p.height);
+    for (std::int64_t ox = 0; ox < p.out_width; ++ox, y += p.channels) {
+      const Span columns = window(ox, p.stride_x, p.left, p.pool_width, p.width);
+      const T count = static_cast<T>((rows.end - rows.begin) * (columns.end - columns.begin));
+      over_channels<T>(
+          p.channels,
+          [&](std::int64_t c) {
+            Vec<T> sum{};
+            for (std::int64_t i = rows.begin; i < rows.end; ++i) {
+              for (std::int64_t j = columns.begin; j < columns.end; ++j) {
+                sum += load(x + i * row + j * p.channels + c);
+              }
+            }
+            store(y + c, sum / count);
+          },
+          [&](std::int64_t c) {
+            T sum = 0;
+            for (std::int64_t i = rows.begin; i < rows.end; ++i) {
+              for (std::int64_t j = columns.begin; j < columns.end; ++j) {
+                sum += x[i * row + j * p.channels + c];
+              }
+            }
+            y[c] = sum / count;
+          });
+    }
+  });
+}
+
+// The outputs whose windows hold input i.
+KCORE_INLINE Span windows_over(std::int64_t i, std::int64_t stride, std::int64_t low,
+                               std::int64_t pool, std::int64_t outputs) {
+  const std::int64_t first = i + low - pool + 1;
+  return {first <= 0 ? 0 : ceil_div(first, stride), smaller(outputs, (i + low) / stride + 1)};
+}
+
+template <class T>
+void average_pool_gradient(const Pooling& p, const void* dy_data, void* dx_data) {
+  const std::int64_t out_row = p.out_width * p.channels;
+  over_rows(p.batch, p.height, p.width * p.channels, [&](std::int64_t n, std::int64_t iy) {
+    const T* dy = static_cast<const T*>(dy_data) + n * p.out_height * out_row;
+    T* dx = static_cast<T*>(dx_data) + (n * p.height + iy) * p.width * p.channels;
+    const Span rows = windows_over(iy, p.stride_y, p.top, p.pool_height, p.out_height);
+    for (std::int64_t ix = 0; ix < p.width; ++ix, dx += p.channels) {
+      const Span columns = windows_over(ix, p.stride_x, p.left, p.pool_width, p.out_width);
+      std::memset(dx, 0, static_cast<std::size_t>(p.channels) * sizeof(T));
+      for (std::int64_t oy = rows.begin; oy < rows.end; ++oy) {
+        const Span seen_rows = window(oy, p.stride_y, p.top, p.pool_height, p.height);
+        for (std::int64_t ox = columns.begin; ox < columns.end; ++ox) {
+          const Span seen = window(ox, p.stride_x, p.left, p.pool_width, p.width);
+          const std::int64_t count = (seen_rows.end - seen_rows.begin) * (seen.end - seen.begin);
+          const T weight = T{1} / static_cast<T>(count);
+          const T* source = dy + oy * out_row + ox * p.channels;
+          over_channels<T>(
+              p.channels,
+              [&](std::int64_t c) { store(dx + c, load(dx + c) + load(source + c) * weight); },
+              [&](std::int64_t c) { dx[c] += source[c] * weight; });
+        }
+      }
+    }
+  });
+}
+
+template <class T>
+void resample(std::int64_t batch, std::int64_t channels, const ResamplingAxis& rows,
+              const ResamplingAxis& columns, const void* x_data, void* y_data) {
+  const std::int64_t row = columns.in_extent * channels, out_row = columns.out_extent * channels;
+  over_rows(batch, rows.out_extent, out_row, [&](std::int64_t n, std::int64_t oy) {
+    const T* x = static_cast<const T*>(x_data) + n * rows.in_extent * row;
+    T* y = static_cast<T*>(y_data) + (n * rows.out_extent + oy) * out_row;
+    const std::int64_t row_begin = rows.starts[oy], row_end = rows.starts[oy + 1];
+    for (std::int64_t ox = 0; ox < columns.out_extent; ++ox, y += channels) {
+      const std::int64_t begin = columns.starts[ox], end = columns.starts[ox + 1];
+      over_channels<T>(
+          channels,
+          [&](std::int64_t c) {
+            Vec<T> sum{};
+            for (std::int64_t i = row_begin; i < row_end; ++i) {
+              const T* line = x + rows.indices[i] * row + c;
+              for (std::int64_t j = begin; j < end; ++j) {
+                const T weight = static_cast<T>(rows.weights[i] * columns.weights[j]);
+                sum += load(line + columns.indices[j] * channels) * weight;
+              }
+            }
+            store(y + c, sum);
+          },
+          [&](std::int64_t c) {
+            T sum = 0;
+            for (std::int64_t i = row_begin; i < row_end; ++i) {
+              const T* line = x + rows.indices[i] * row + c;
+              for (std::int64_t j = begin; j < end; ++j) {
+                const T weight = static_cast<T>(rows.weights[i] * columns.weights[j]);
+                sum += line[columns.indices[j] * channels] * weight;
+              }
+            }
+            y[c] = sum;
+          });
+    }
+  });
+}
+
+}  // namespace
+
+const PoolingKernels pooling_table = {
+    {max_pool<float>, max_pool<double>},
+    {max_pool_gradient<float>, max_pool_gradient<double>},
+    {average_pool<float>, average_pool<double>},
+    {average_pool_gradient<float>, average_pool_gradient<double>},
+    {resample<float>, resample<double>},
+};
+
+}  // namespace kcore::KCORE_ISA_NAMESPACE

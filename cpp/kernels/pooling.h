@@ -1,0 +1,42 @@
+// Pooling and resampling of images, NHWC, vectors of channels.
+#pragma once
+
+#include <cstdint>
+
+#include "simd/dispatch.h"
+
+namespace kcore {
+
+// Output (oy, ox) sees the input rows oy * stride_y - top .. + pool_height - 1, and columns alike,
+// as far as they exist; at least one does.
+struct Pooling {
+  std::int64_t batch, height, width, channels;
+  std::int64_t out_height, out_width;
+  std::int64_t pool_height, pool_width;
+  std::int64_t stride_y, stride_x;
+  std::int64_t top, left;
+};
+
+// Output o along an axis is the sum of weights[k] * in[indices[k]], starts[o] <= k < starts[o + 1].
+struct ResamplingAxis {
+  std::int64_t in_extent, out_extent;
+  const std::int64_t* starts;
+  const std::int64_t* indices;
+  const double* weights;
+};
+
+// Arrays' entries stand for float32 and float64.
+struct PoolingKernels {
+  void (*max_pool[2])(const Pooling& p, const void* x, void* y);
+  // A window's gradient goes to the first of its greatest elements, row by row.
+  void (*max_pool_gradient[2])(const Pooling& p, const void* x, const void* y, const void* dy,
+                               void* dx);
+  // The mean of the elements that exist.
+  void (*average_pool[2])(const Pooling& p, const void* x, void* y);
+  void (*average_pool_gradient[2])(const Pooling& p, const void* dy, void* dx);
+  void (*resample[2])(std::int64_t batch, std::int64_t channels, const ResamplingAxis& rows,
+                      const ResamplingAxis& columns, const void* x, void* y);
+};
+KCORE_KERNEL_TABLE(PoolingKernels, pooling)
+
+}  // namespace kcore
