@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "kernels/element_type.h"
 #include "simd/dispatch.h"
 
 namespace kcore {
@@ -61,8 +62,6 @@ constexpr OpcodeInfo kOpcodes[] = {
 };
 
 constexpr int kOpcodeCount = sizeof(kOpcodes) / sizeof(kOpcodes[0]);
-
-enum class ElementType { boolean, uint8, int32, int64, float32, float64 };
 
 // The elements of a block: consecutive (step 1), or one value repeated (step 0), in which case a
 // whole vector (kSplatBytes) of it lies at `data`.
