@@ -1,0 +1,356 @@
+#include "kernels/normalization.h"
+
+#include <cmath>
+
+#include "simd/parallel.h"
+#include "simd/vec.h"
+
+namespace kcore::KCORE_ISA_NAMESPACE {
+
+namespace {
+
+constexpr std::int64_t kColumns = 1024;  // columns that a task combines
+
+KCORE_INLINE std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+KCORE_INLINE std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
+
+struct Blocks {
+  std::int64_t rows, size, count;
+
+  Blocks(std::int64_t all_rows, std::int64_t columns)
+      : rows(all_rows),
+        size(normalization_block(columns)),
+        count(ceil_div(all_rows, normalization_block(columns))) {}
+  std::int64_t begin(std::int64_t block) const { return block * size; }
+  std::int64_t end(std::int64_t block) const { return smaller(rows, (block + 1) * size); }
+};
+
+// f(c) on whole vectors of columns, then g(c) on single ones.
+template <class T, class F, class G>
+KCORE_INLINE void over_columns(std::int64_t columns, const F& f, const G& g) {
+  std::int64_t c = 0;
+  for (; c + kWidth<T> <= columns; c += kWidth<T>) f(c);
+  for (; c < columns; ++c) g(c);
+}
+
+// The sums over a block's rows of two quantities, vectors of four columns at a time. `Vector` and
+// `Single` are called with (row, column, first sum, second sum).
+template <class T, class Vector, class Single>
+KCORE_INLINE void sum_block(std::int64_t begin, std::int64_t end, std::int64_t columns, T* first,
+                            T* second, const Vector& vector, const Single& single) {
+  constexpr std::int64_t width = kWidth<T>;
+  std::int64_t c = 0;
+  for (; c + 4 * width <= columns; c += 4 * width) {
+    Vec<T> a[4] = {}, b[4] = {};
+    for (std::int64_t r = begin; r < end; ++r) {
+#pragma GCC unroll 4
+      for (int k = 0; k < 4; ++k) vector(r, c + k * width, a[k], b[k]);
+    }
+#pragma GCC unroll 4
+    for (int k = 0; k < 4; ++k) {
+      store(first + c + k * width, a[k]);
+      if (second != nullptr) store(second + c + k * width, b[k]);
+    }
+  }
+  for (; c + width <= columns; c += width) {
+    Vec<T> a{}, b{};
+    for (std::int64_t r = begin; r < end; ++r) vector(r, c, a, b);
+    store(first + c, a);
+    if (second != nullptr) store(second + c, b);
+  }
+  for (; c < columns; ++c) {
+    T a = 0, b = 0;
+    for (std::int64_t r = begin; r < end; ++r) single(r, c, a, b);
+    first[c] = a;
+    if (second != nullptr) second[c] = b;
+  }
+}
+
+// Per block: `sums` holds the columns' means, `squares` their sums of squared deviations.
+template <class T>
+void block_statistics(const Blocks& blocks, std::int64_t block, std::int64_t columns, const T* x,
+                      T* sums, T* squares) {
+  const std::int64_t begin = blocks.begin(block), end = blocks.end(block);
+  sum_block<T>(
+      begin, end, columns, sums, static_cast<T*>(nullptr),
+      [&](std::int64_t r, std::int64_t c, Vec<T>& a, Vec<T>&) { a += load(x + r * columns + c); },
+      [&](std::int64_t r, std::int64_t c, T& a, T&) { a += x[r * columns + c]; });
+  const T count = static_cast<T>(end - begin);
+  for (std::int64_t c = 0; c < columns; ++c) sums[c] /= count;
+  sum_block<T>(
+      begin, end, columns, squares, static_cast<T*>(nullptr),
+      [&](std::int64_t r, std::int64_t c, Vec<T>& a, Vec<T>&) {
+        const Vec<T> d = load(x + r * columns + c) - load(sums + c);
+        a += d * d;
+      },
+      [&](std::int64_t r, std::int64_t c, T& a, T&) {
+        const T d = x[r * columns + c] - sums[c];
+        a += d * d;
+      });
+}
+
+template <class T>
+void combine_statistics(const Blocks& blocks, std::int64_t columns, const T* partial, T* mean,
+                        T* variance) {
+  parallel_for(ceil_div(columns, kColumns), [&](std::int64_t task) {
+    const std::int64_t last = smaller(columns, (task + 1) * kColumns);
+    for (std::int64_t c = task * kColumns; c < last; ++c) {
+      double count = 0, average = 0, squares = 0;
+      for (std::int64_t block = 0; block < blocks.count; ++block) {
+        const double n = static_cast<double>(blocks.end(block) - blocks.begin(block));
+        const double d = static_cast<double>(partial[block * 2 * columns + c]) - average;
+        count += n;
+        average += d * n / count;
+        squares += static_cast<double>(partial[(block * 2 + 1) * columns + c]) +
+                   d * d * n * (count - n) / count;
+      }
+      mean[c] = static_cast<T>(count > 0 ? average : squares / count);
+      variance[c] = static_cast<T>(squares / count);
+    }
+  });
+}
+
+// y = (x - mean) * scale + beta by blocks of rows.
+template <class T>
+void normalize(const Blocks& blocks, std::int64_t columns, const T* x, const T* mean,
+               const T* scale, const T* beta, T* y) {
+  parallel_for(blocks.count, [&](std::int64_t block) {
+    for (std::int64_t r = blocks.begin(block); r < blocks.end(block); ++r) {
+      const T* in = x + r * columns;
+      T* out = y + r * columns;
+      over_columns<T>(
+          columns,
+          [&](std::int64_t c) {
+            store(out + c, (load(in + c) - load(mean + c)) * load(scale + c) + load(beta + c));
+          },
+          [&](std::int64_t c) { out[c] = (in[c] - mean[c]) * scale[c] + beta[c]; });
+    }
+  });
+}
+
+template <class T>
+void batch_scale(std::int64_t columns, double epsilon, const T* gamma, const T* variance,
+                 T* scale) {
+  for (std::int64_t c = 0; c < columns; ++c) {
+    scale[c] = gamma[c] / __builtin_sqrt(variance[c] + static_cast<T>(epsilon));
+  }
+}
+
+template <class T>
+void batch_norm_training(std::int64_t rows, std::int64_t columns, double epsilon, const void* x,
+                         const void* gamma, const void* beta, void* y, void* mean, void* variance,
+                         std::byte* workspace) {
+  const Blocks blocks(rows, columns);
+  T* partial = reinterpret_cast<T*>(workspace);
+  parallel_for(blocks.count, [&](std::int64_t block) {
+    T* sums = partial + block * 2 * columns;
+    block_statistics(blocks, block, columns, static_cast<const T*>(x), sums, sums + columns);
+  });
+  combine_statistics(blocks, columns, partial, static_cast<T*>(mean), static_cast<T*>(variance));
+  T* scale = partial + blocks.count * 2 * columns;
+  batch_scale(columns, epsilon, static_cast<const T*>(gamma), static_cast<const T*>(variance),
+              scale);
+  normalize(blocks, columns, static_cast<const T*>(x), static_cast<const T*>(mean), scale,
+            static_cast<const T*>(beta), static_cast<T*>(y));
+}
+
+template <class T>
+void batch_norm_inference(std::int64_t rows, std::int64_t columns, double epsilon, const void* x,
+                          const void* gamma, const void* beta, const void* mean,
+                          const void* variance, void* y, std::byte* workspace) {
+  T* scale = reinterpret_cast<T*>(workspace);
+  batch_scale(columns, epsilon, static_cast<const T*>(gamma), static_cast<const T*>(variance),
+              scale);
+  normalize(Blocks(rows, columns), columns, static_cast<const T*>(x), static_cast<const T*>(mean),
+            scale, static_cast<const T*>(beta), static_cast<T*>(y));
+}
+
+// The sums over all rows, from those over the blocks.
+template <class T>
+void combine_sums(const Blocks& blocks, std::int64_t columns, const T* partial, T* first,
+                  T* second) {
+  parallel_for(ceil_div(columns, kColumns), [&](std::int64_t task) {
+    const std::int64_t last = smaller(columns, (task + 1) * kColumns);
+    for (std::int64_t c = task * kColumns; c < last; ++c) {
+      double a = 0, b = 0;
+      for (std::int64_t block = 0; block < blocks.count; ++block) {
+        a += static_cast<double>(partial[block * 2 * columns + c]);
+        b += static_cast<double>(partial[(block * 2 + 1) * columns + c]);
+      }
+      first[c] = static_cast<T>(a);
+      second[c] = static_cast<T>(b);
+    }
+  });
+}
+
+template <class T>
+void batch_norm_gradient(std::int64_t rows, std::int64_t columns, double epsilon,
+                         const void* dy_data, const void* x_data, const void* gamma_data,
+                         const void* mean_data, const void* variance_data, void* dx_data,
+                         void* dgamma_data, void* dbeta_data, std::byte* workspace) {
+  const T *dy = static_cast<const T*>(dy_data), *x = static_cast<const T*>(x_data);
+  const T *gamma = static_cast<const T*>(gamma_data), *mean = static_cast<const T*>(mean_data);
+  const T* variance = static_cast<const T*>(variance_data);
+  T *dx = static_cast<T*>(dx_data), *dgamma = static_cast<T*>(dgamma_data);
+  T* dbeta = static_cast<T*>(dbeta_data);
+  const Blocks blocks(rows, columns);
+  T* partial = reinterpret_cast<T*>(workspace);
+  parallel_for(blocks.count, [&](std::int64_t block) {
+    T* sums = partial + block * 2 * columns;
+    sum_block<T>(
+        blocks.begin(block), blocks.end(block), columns, sums, sums + columns,
+        [&](std::int64_t r, std::int64_t c, Vec<T>& a, Vec<T>& b) {
+          const Vec<T> g = load(dy + r * columns + c);
+          a += g;
+          b += g * (load(x + r * columns + c) - load(mean + c));
+        },
+        [&](std::int64_t r, std::int64_t c, T& a, T& b) {
+          const T g = dy[r * columns + c];
+          a += g;
+          b += g * (x[r * columns + c] - mean[c]);
+        });
+  });
+  combine_sums(blocks, columns, partial, dbeta, dgamma);
+  // dx = gamma / s * (dy - sum(dy) / rows - (x - mean) * sum(dy * (x - mean)) / (rows * s^2)),
+  // where s^2 = variance + epsilon; dgamma still lacks its division by s.
+  T *scale = partial, *slope = partial + columns;
+  const T count = static_cast<T>(rows);
+  for (std::int64_t c = 0; c < columns; ++c) {
+    const T square = variance[c] + static_cast<T>(epsilon);
+    const T inverse = T{1} / __builtin_sqrt(square);
+    scale[c] = gamma[c] * inverse;
+    slope[c] = dgamma[c] / (count * square);
+    dgamma[c] *= inverse;
+  }
+  parallel_for(blocks.count, [&](std::int64_t block) {
+    for (std::int64_t r = blocks.begin(block); r < blocks.end(block); ++r) {
+      const std::int64_t row = r * columns;
+      over_columns<T>(
+          columns,
+          [&](std::int64_t c) {
+            const Vec<T> centred = load(x + row + c) - load(mean + c);
+            const Vec<T> average = load(dbeta + c) / count;
+            store(dx + row + c,
+                  load(scale + c) * (load(dy + row + c) - average - centred * load(slope + c)));
+          },
+          [&](std::int64_t c) {
+            const T centred = x[row + c] - mean[c];
+            dx[row + c] = scale[c] * (dy[row + c] - dbeta[c] / count - centred * slope[c]);
+          });
+    }
+  });
+}
+
+// Sum over a row of what the two functions give, four vectors at once.
+template <class T, class F, class G>
+KCORE_INLINE T sum_row(std::int64_t columns, const F& f, const G& g) {
+  constexpr std::int64_t width = kWidth<T>;
+  Vec<T> sums[4] = {};
+  std::int64_t c = 0;
+  for (; c + 4 * width <= columns; c += 4 * width) {
+#pragma GCC unroll 4
+    for (int k = 0; k < 4; ++k) sums[k] += f(c + k * width);
+  }
+  for (; c + width <= columns; c += width) sums[0] += f(c);
+  T rest = 0;
+  for (; c < columns; ++c) rest += g(c);
+  return horizontal_sum<T>((sums[0] + sums[1]) + (sums[2] + sums[3])) + rest;
+}
+
+template <class T>
+void layer_norm(std::int64_t rows, std::int64_t columns, double epsilon, const void* x_data,
+                const void* gamma_data, const void* beta_data, void* y_data, void* mean_data,
+                void* inverse_data) {
+  const T *gamma = static_cast<const T*>(gamma_data), *beta = static_cast<const T*>(beta_data);
+  const T count = static_cast<T>(columns);
+  const Blocks blocks(rows, columns);
+  parallel_for(blocks.count, [&](std::int64_t block) {
+    for (std::int64_t r = blocks.begin(block); r < blocks.end(block); ++r) {
+      const T* x = static_cast<const T*>(x_data) + r * columns;
+      T* y = static_cast<T*>(y_data) + r * columns;
+      const T mean = sum_row<T>(
+                         columns, [&](std::int64_t c) { return load(x + c); },
+                         [&](std::int64_t c) { return x[c]; }) /
+                     count;
+      const T variance = sum_row<T>(
+                             columns,
+                             [&](std::int64_t c) {
+                               const Vec<T> d = load(x + c) - mean;
+                               return d * d;
+                             },
+                             [&](std::int64_t c) { return (x[c] - mean) * (x[c] - mean); }) /
+                         count;
+      const T inverse = T{1} / __builtin_sqrt(variance + static_cast<T>(epsilon));
+      static_cast<T*>(mean_data)[r] = mean;
+      static_cast<T*>(inverse_data)[r] = inverse;
+      over_columns<T>(
+          columns,
+          [&](std::int64_t c) {
+            store(y + c, (load(x + c) - mean) * inverse * load(gamma + c) + load(beta + c));
+          },
+          [&](std::int64_t c) { y[c] = (x[c] - mean) * inverse * gamma[c] + beta[c]; });
+    }
+  });
+}
+
+template <class T>
+void layer_norm_gradient(std::int64_t rows, std::int64_t columns, const void* dy_data,
+                         const void* x_data, const void* gamma_data, const void* mean_data,
+                         const void* inverse_data, void* dx_data, void* dgamma_data,
+                         void* dbeta_data, std::byte* workspace) {
+  const T* gamma = static_cast<const T*>(gamma_data);
+  const T count = static_cast<T>(columns);
+  const Blocks blocks(rows, columns);
+  T* partial = reinterpret_cast<T*>(workspace);
+  parallel_for(blocks.count, [&](std::int64_t block) {
+    T *dbeta = partial + block * 2 * columns, *dgamma = dbeta + columns;
+    std::memset(dbeta, 0, static_cast<std::size_t>(2 * columns) * sizeof(T));
+    for (std::int64_t r = blocks.begin(block); r < blocks.end(block); ++r) {
+      const T* dy = static_cast<const T*>(dy_data) + r * columns;
+      const T* x = static_cast<const T*>(x_data) + r * columns;
+      T* dx = static_cast<T*>(dx_data) + r * columns;
+      const T mean = static_cast<const T*>(mean_data)[r];
+      const T inverse = static_cast<const T*>(inverse_data)[r];
+      const T average = sum_row<T>(
+                            columns, [&](std::int64_t c) { return load(dy + c) * load(gamma + c); },
+                            [&](std::int64_t c) { return dy[c] * gamma[c]; }) /
+                        count;
+      const T slope =
+          sum_row<T>(
+              columns,
+              [&](std::int64_t c) {
+                return load(dy + c) * load(gamma + c) * ((load(x + c) - mean) * inverse);
+              },
+              [&](std::int64_t c) { return dy[c] * gamma[c] * ((x[c] - mean) * inverse); }) /
+          count;
+      over_columns<T>(
+          columns,
+          [&](std::int64_t c) {
+            const Vec<T> g = load(dy + c), normal = (load(x + c) - mean) * inverse;
+            store(dbeta + c, load(dbeta + c) + g);
+            store(dgamma + c, load(dgamma + c) + g * normal);
+            store(dx + c, (g * load(gamma + c) - average - normal * slope) * inverse);
+          },
+          [&](std::int64_t c) {
+            const T normal = (x[c] - mean) * inverse;
+            dbeta[c] += dy[c];
+            dgamma[c] += dy[c] * normal;
+            dx[c] = (dy[c] * gamma[c] - average - normal * slope) * inverse;
+          });
+    }
+  });
+  combine_sums(blocks, columns, partial, static_cast<T*>(dbeta_data), static_cast<T*>(dgamma_data));
+}
+
+}  // namespace
+
+const NormalizationKernels normalization_table = {
+    {batch_norm_training<float>, batch_norm_training<double>},
+    {batch_norm_gradient<float>, batch_norm_gradient<double>},
+    {batch_norm_inference<float>, batch_norm_inference<double>},
+    {layer_norm<float>, layer_norm<double>},
+    {layer_norm_gradient<float>, layer_norm_gradient<double>},
+};
+
+}  // namespace kcore::KCORE_ISA_NAMESPACE
