@@ -1,0 +1,1 @@
+"""Training: data in, batches through, callbacks along the way."""
