@@ -1,0 +1,276 @@
+// Convolution and its data gradient as implicit matrix products: rows are output pixels, depth is
+// (tap, channel), columns are output channels. The micro-kernel reads image rows where they lie
+// (a pixel's taps of one kernel row are contiguous in NHWC), so no patch is ever copied; a block
+// that reaches over the border is copied once with its padding.
+#include "kernels/convolution.h"
+
+#include "kernels/correlation.h"
+#include "kernels/packing.h"
+
+namespace kcore::KCORE_ISA_NAMESPACE {
+
+namespace {
+
+constexpr std::int64_t kBlockPixels = 448;
+constexpr std::int64_t kMinBlockPixels = 56;
+constexpr std::int64_t kTasks = 32;
+constexpr std::int64_t kPackTaskElements = 16384;
+
+// A correlation as a product.
+template <class T>
+struct Product {
+  Grid grid;
+  std::int64_t groups, depth_channels, group_columns;         // of a group
+  std::int64_t kernel_cols, kernel_channels, kernel_outputs;  // extents 1, 2 and 3 of the kernel
+  bool transposed;  // depth runs over the kernel's last axis, columns over the one before
+  std::int64_t out_rows, out_cols;  // of the tensor that the grid's outputs lie in
+
+  std::int64_t out_channels() const { return groups * group_columns; }
+  std::int64_t taps() const { return grid.rows.taps * grid.cols.taps; }
+  std::int64_t depth() const { return taps() * depth_channels; }
+  std::int64_t panels() const { return ceil_div(group_columns, kBlockCols<T>); }
+  double flops() const {
+    return 2.0 * static_cast<double>(grid.batch * grid.rows.out * grid.cols.out) *
+           static_cast<double>(depth()) * static_cast<double>(out_channels());
+  }
+};
+
+template <class T>
+Product<T> forward_product(const ConvolutionGeometry& g) {
+  Product<T> product{};
+  product.grid.rows =
+      forward_axis(g.out_rows, g.stride_rows, g.in_rows, g.pad_top, g.kernel_rows, g.dilation_rows);
+  product.grid.cols = forward_axis(g.out_cols, g.stride_cols, g.in_cols, g.pad_left, g.kernel_cols,
+                                   g.dilation_cols);
+  product.grid.batch = g.batch;
+  product.grid.source_channels = g.in_channels;
+  product.groups = g.groups;
+  product.depth_channels = product.kernel_channels = g.in_channels / g.groups;
+  product.group_columns = g.out_channels / g.groups;
+  product.kernel_cols = g.kernel_cols;
+  product.kernel_outputs = g.out_channels;
+  product.out_rows = g.out_rows;
+  product.out_cols = g.out_cols;
+  return product;
+}
+
+template <class T>
+Product<T> phase_product(const ConvolutionGeometry& g, std::int64_t row, std::int64_t col) {
+  Product<T> product{};
+  product.grid.rows = phase_axis(g.in_rows, g.stride_rows, g.out_rows, g.pad_top, g.kernel_rows,
+                                 g.dilation_rows, (row + g.pad_top) % g.stride_rows);
+  product.grid.cols = phase_axis(g.in_cols, g.stride_cols, g.out_cols, g.pad_left, g.kernel_cols,
+                                 g.dilation_cols, (col + g.pad_left) % g.stride_cols);
+  // Without a tap along one axis there is none at all.
+  if (product.grid.rows.taps == 0 || product.grid.cols.taps == 0) {
+    product.grid.rows.taps = product.grid.cols.taps = 0;
+    product.grid.rows.origin = product.grid.cols.origin = 0;
+  }
+  product.grid.batch = g.batch;
+  product.grid.source_channels = g.out_channels;
+  product.groups = g.groups;
+  product.depth_channels = g.out_channels / g.groups;
+  product.group_columns = product.kernel_channels = g.in_channels / g.groups;
+  product.kernel_cols = g.kernel_cols;
+  product.kernel_outputs = g.out_channels;
+  product.transposed = true;
+  product.out_rows = g.in_rows;
+  product.out_cols = g.in_cols;
+  return product;
+}
+
+// How a product is cut, and its part of the workspace.
+template <class T>
+struct Plan {
+  Blocks blocks;
+  T* packed;             // panels of the kernel: group, panel, depth, kBlockCols
+  std::int64_t* a_rows;  // of a block's pixels
+  std::int64_t* c_rows;
+};
+
+template <class T>
+Plan<T> make_plan(const Product<T>& product, Workspace& workspace) {
+  Plan<T> plan;
+  const Grid& grid = product.grid;
+  const std::int64_t pixels = grid.batch * grid.rows.out * grid.cols.out;
+  plan.blocks = cut<T>(grid, max(kMinBlockPixels, min(kBlockPixels, ceil_div(pixels, kTasks))));
+  plan.packed =
+      workspace.take<T>(product.groups * product.panels() * product.depth() * kBlockCols<T>);
+  const std::int64_t block_pixels = plan.blocks.images * plan.blocks.rows * grid.cols.out;
+  plan.a_rows = workspace.take<std::int64_t>(block_pixels);
+  plan.c_rows = workspace.take<std::int64_t>(block_pixels);
+  return plan;
+}
+
+template <class T>
+ConvolutionMemory memory(const Product<T>& product) {
+  Workspace workspace{nullptr};
+  const Plan<T> plan = make_plan(product, workspace);
+  return {workspace.bytes, copy_elements_of(plan.blocks) * static_cast<std::int64_t>(sizeof(T))};
+}
+
+template <class T>
+void pack_kernel(const Product<T>& product, const T* kernel, T* packed) {
+  constexpr std::int64_t cols = kBlockCols<T>;
+  const std::int64_t panels = product.panels(), depth = product.depth();
+  const bool parallel = product.groups * panels * cols * depth > 2 * kPackTaskElements;
+  for_tasks(parallel, product.groups * panels, [&](std::int64_t task) {
+    const std::int64_t group = task / panels, first = task % panels * cols;
+    const std::int64_t used = min(cols, product.group_columns - first);
+    T* panel = packed + task * depth * cols;
+    for (std::int64_t u = 0; u < product.grid.rows.taps; ++u) {
+      const std::int64_t row = product.grid.rows.kernel_first + u * product.grid.rows.kernel_step;
+      for (std::int64_t v = 0; v < product.grid.cols.taps; ++v) {
+        const std::int64_t col = product.grid.cols.kernel_first + v * product.grid.cols.kernel_step;
+        const T* tap = kernel + (row * product.kernel_cols + col) * product.kernel_channels *
+                                    product.kernel_outputs;
+        if (product.transposed) {
+          pack_rows<T>(tap + first * product.kernel_outputs + group * product.depth_channels,
+                       product.kernel_outputs, used, cols, product.depth_channels, panel);
+        } else {
+          pack_columns<T>(tap + group * product.group_columns + first, product.kernel_outputs, used,
+                          cols, product.depth_channels, panel);
+        }
+        panel += product.depth_channels * cols;
+      }
+    }
+  });
+}
+
+// Where the pixels of a block read and write, from its first one.
+template <class T>
+void set_offsets(const Product<T>& product, const Plan<T>& plan) {
+  const Grid& grid = product.grid;
+  std::int64_t pixel = 0;
+  for (std::int64_t image = 0; image < plan.blocks.images; ++image) {
+    for (std::int64_t i = 0; i < plan.blocks.rows; ++i) {
+      for (std::int64_t j = 0; j < grid.cols.out; ++j, ++pixel) {
+        plan.a_rows[pixel] = image * plan.blocks.image_pitch +
+                             i * grid.rows.step * plan.blocks.row_pitch +
+                             j * grid.cols.step * grid.source_channels;
+        plan.c_rows[pixel] =
+            ((image * product.out_rows + i * grid.rows.out_step) * product.out_cols +
+             j * grid.cols.out_step) *
+            product.out_channels();
+      }
+    }
+  }
+}
+
+template <class T>
+void run(const Product<T>& product, const T* source, const T* kernel, const T* bias,
+         Activation activation, T* out, void* memory) {
+  constexpr std::int64_t cols = kBlockCols<T>;
+  const Grid& grid = product.grid;
+  if (grid.batch * grid.rows.out * grid.cols.out * product.out_channels() == 0) return;
+  Workspace workspace{static_cast<std::byte*>(memory)};
+  const Plan<T> plan = make_plan(product, workspace);
+  const Blocks& blocks = plan.blocks;
+  pack_kernel(product, kernel, plan.packed);
+  set_offsets(product, plan);
+
+  Depth depth{};
+  const std::int64_t tap_pitch = grid.cols.tap_step * grid.source_channels;
+  const std::int64_t row_pitch = grid.rows.tap_step * blocks.row_pitch;
+  if (tap_pitch == product.depth_channels) {
+    depth = {1, 0, grid.rows.taps, row_pitch, grid.cols.taps * tap_pitch, 1};
+  } else {
+    depth = {grid.rows.taps, row_pitch, grid.cols.taps, tap_pitch, product.depth_channels, 1};
+  }
+
+  const std::int64_t panels = product.groups * product.panels();
+  const std::int64_t cuts = min(panels, max(1, ceil_div(kTasks / 2, blocks.count)));
+  const std::int64_t cut_panels = ceil_div(panels, cuts);
+  const std::int64_t tasks = blocks.count * ceil_div(panels, cut_panels);
+  const auto group_tasks = static_cast<std::int64_t>(1 + kTaskFlops * static_cast<double>(tasks) /
+                                                             (product.flops() + 1));
+  for_tasks(tasks > group_tasks, ceil_div(tasks, group_tasks), [&](std::int64_t group_task) {
+    T* copy = blocks.copy_rows == 0
+                  ? nullptr
+                  : reinterpret_cast<T*>(thread_scratch(
+                        Scratch::convolution,
+                        static_cast<std::size_t>(copy_elements_of(blocks)) * sizeof(T)));
+    for (std::int64_t task = group_task * group_tasks;
+         task < min(tasks, (group_task + 1) * group_tasks); ++task) {
+      const Block block = block_at(grid, blocks, task % blocks.count);
+      const T* block_start = block_source(grid, blocks, block, source, copy);
+      T* block_out =
+          out +
+          ((block.image * product.out_rows + grid.rows.out_first + block.row * grid.rows.out_step) *
+               product.out_cols +
+           grid.cols.out_first) *
+              product.out_channels();
+      const std::int64_t pixels = block.images * block.rows * grid.cols.out;
+      const std::int64_t rows = balanced(pixels, kBlockRows);
+      const std::int64_t first = task / blocks.count * cut_panels;
+      for (std::int64_t panel = first; panel < min(panels, first + cut_panels); ++panel) {
+        const std::int64_t group = panel / product.panels();
+        const std::int64_t column = panel % product.panels() * cols;
+        GatherTile<T> tile;
+        tile.depth = depth;
+        tile.a = block_start + group * product.depth_channels;
+        tile.b = plan.packed + panel * product.depth() * cols;
+        tile.b_stride = cols;
+        tile.c = block_out + group * product.group_columns + column;
+        tile.cols = min(cols, product.group_columns - column);
+        tile.add = false;
+        tile.bias = bias == nullptr ? nullptr : bias + group * product.group_columns + column;
+        tile.activation = activation;
+        const GatherKernel<T> full = find_gather_kernel<T>(rows, tile.cols);
+        for (std::int64_t pixel = 0; pixel < pixels; pixel += rows) {
+          const std::int64_t used = min(rows, pixels - pixel);
+          tile.a_rows = plan.a_rows + pixel;
+          tile.c_rows = plan.c_rows + pixel;
+          (used == rows ? full : find_gather_kernel<T>(used, tile.cols))(tile);
+        }
+      }
+    }
+  });
+}
+
+template <class T>
+void forward(const ConvolutionGeometry& g, const T* x, const T* kernel, const T* bias,
+             Activation activation, T* y, void* workspace) {
+  run(forward_product<T>(g), x, kernel, bias, activation, y, workspace);
+}
+
+template <class T>
+ConvolutionMemory forward_memory(const ConvolutionGeometry& g) {
+  return memory(forward_product<T>(g));
+}
+
+template <class T, class F>
+void for_phases(const ConvolutionGeometry& g, const F& f) {
+  for (std::int64_t row = 0; row < min(g.stride_rows, g.in_rows); ++row) {
+    for (std::int64_t col = 0; col < min(g.stride_cols, g.in_cols); ++col) {
+      f(phase_product<T>(g, row, col));
+    }
+  }
+}
+
+template <class T>
+void data_gradient(const ConvolutionGeometry& g, const T* dy, const T* kernel, const T* bias,
+                   Activation activation, T* dx, void* workspace) {
+  for_phases<T>(g, [&](const Product<T>& product) {
+    run(product, dy, kernel, bias, activation, dx, workspace);
+  });
+}
+
+template <class T>
+ConvolutionMemory data_gradient_memory(const ConvolutionGeometry& g) {
+  ConvolutionMemory most;
+  for_phases<T>(g, [&](const Product<T>& product) {
+    const ConvolutionMemory own = memory(product);
+    most = {max(most.shared, own.shared), max(most.thread, own.thread)};
+  });
+  return most;
+}
+
+}  // namespace
+
+const ConvolutionKernels<float> convolution_float32_table = {
+    forward<float>, forward_memory<float>, data_gradient<float>, data_gradient_memory<float>};
+const ConvolutionKernels<double> convolution_float64_table = {
+    forward<double>, forward_memory<double>, data_gradient<double>, data_gradient_memory<double>};
+
+}  // namespace kcore::KCORE_ISA_NAMESPACE

@@ -1,0 +1,112 @@
+// Convolutions of NHWC images with HWIO kernels, and their gradients.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/epilogue.h"
+#include "simd/dispatch.h"
+
+namespace kcore {
+
+// The extents of y = convolution(x, kernel): x is (batch, in_rows, in_cols, in_channels), kernel
+// (kernel_rows, kernel_cols, in_channels / groups, out_channels), y (batch, out_rows, out_cols,
+// out_channels). y(i, j) reads x from row i * stride_rows - pad_top and column
+// j * stride_cols - pad_left on, every dilation-th, zero outside of the image.
+// A depthwise kernel is (kernel_rows, kernel_cols, in_channels, out_channels / in_channels).
+struct ConvolutionGeometry {
+  std::int64_t batch = 0;
+  std::int64_t in_rows = 0, in_cols = 0, in_channels = 0;
+  std::int64_t out_rows = 0, out_cols = 0, out_channels = 0;
+  std::int64_t kernel_rows = 1, kernel_cols = 1;
+  std::int64_t stride_rows = 1, stride_cols = 1;
+  std::int64_t dilation_rows = 1, dilation_cols = 1;
+  std::int64_t pad_top = 0, pad_left = 0;
+  std::int64_t groups = 1;
+
+  double flops() const {
+    if (groups == 0) return 0;
+    return 2.0 * static_cast<double>(batch * out_rows * out_cols) *
+           static_cast<double>(kernel_rows * kernel_cols) *
+           static_cast<double>(in_channels / groups) * static_cast<double>(out_channels);
+  }
+};
+
+// What a function needs besides its operands, in bytes. `shared` is passed to it as `workspace`;
+// `thread` is what each thread takes for itself.
+struct ConvolutionMemory {
+  std::int64_t shared = 0, thread = 0;
+};
+
+template <class T>
+struct ConvolutionKernels {
+  // y = activation(convolution(x, kernel) + bias); bias may be null.
+  void (*forward)(const ConvolutionGeometry& geometry, const T* x, const T* kernel, const T* bias,
+                  Activation activation, T* y, void* workspace);
+  ConvolutionMemory (*forward_memory)(const ConvolutionGeometry& geometry);
+  // dx from dy. With a bias (in_channels elements) and an activation it is a transposed
+  // convolution.
+  void (*data_gradient)(const ConvolutionGeometry& geometry, const T* dy, const T* kernel,
+                        const T* bias, Activation activation, T* dx, void* workspace);
+  ConvolutionMemory (*data_gradient_memory)(const ConvolutionGeometry& geometry);
+};
+KCORE_KERNEL_TABLE(ConvolutionKernels<float>, convolution_float32)
+KCORE_KERNEL_TABLE(ConvolutionKernels<double>, convolution_float64)
+
+template <class T>
+struct WeightGradientKernels {
+  void (*weight_gradient)(const ConvolutionGeometry& geometry, const T* x, const T* dy, T* dkernel,
+                          void* workspace);
+  ConvolutionMemory (*memory)(const ConvolutionGeometry& geometry);
+};
+KCORE_KERNEL_TABLE(WeightGradientKernels<float>, convolution_weights_float32)
+KCORE_KERNEL_TABLE(WeightGradientKernels<double>, convolution_weights_float64)
+
+template <class T>
+struct DepthwiseKernels {
+  void (*forward)(const ConvolutionGeometry& geometry, const T* x, const T* kernel, const T* bias,
+                  Activation activation, T* y, void* workspace);
+  ConvolutionMemory (*forward_memory)(const ConvolutionGeometry& geometry);
+  void (*data_gradient)(const ConvolutionGeometry& geometry, const T* dy, const T* kernel, T* dx,
+                        void* workspace);
+  ConvolutionMemory (*data_gradient_memory)(const ConvolutionGeometry& geometry);
+  void (*weight_gradient)(const ConvolutionGeometry& geometry, const T* x, const T* dy, T* dkernel,
+                          void* workspace);
+  ConvolutionMemory (*weight_gradient_memory)(const ConvolutionGeometry& geometry);
+};
+KCORE_KERNEL_TABLE(DepthwiseKernels<float>, depthwise_float32)
+KCORE_KERNEL_TABLE(DepthwiseKernels<double>, depthwise_float64)
+
+template <class T>
+const ConvolutionKernels<T>& convolution_kernels();
+template <>
+inline const ConvolutionKernels<float>& convolution_kernels() {
+  return convolution_float32_kernels();
+}
+template <>
+inline const ConvolutionKernels<double>& convolution_kernels() {
+  return convolution_float64_kernels();
+}
+
+template <class T>
+const WeightGradientKernels<T>& convolution_weights_kernels();
+template <>
+inline const WeightGradientKernels<float>& convolution_weights_kernels() {
+  return convolution_weights_float32_kernels();
+}
+template <>
+inline const WeightGradientKernels<double>& convolution_weights_kernels() {
+  return convolution_weights_float64_kernels();
+}
+
+template <class T>
+const DepthwiseKernels<T>& depthwise_kernels();
+template <>
+inline const DepthwiseKernels<float>& depthwise_kernels() {
+  return depthwise_float32_kernels();
+}
+template <>
+inline const DepthwiseKernels<double>& depthwise_kernels() {
+  return depthwise_float64_kernels();
+}
+
+}  // namespace kcore

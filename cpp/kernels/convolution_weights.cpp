@@ -1,0 +1,194 @@
+// The weight gradient of a convolution as an implicit matrix product: rows are elements of the
+// kernel (tap, channel), depth is output pixels, columns are output channels.
+//
+// Images are cut into chunks, each summed into a partial gradient of its own, and the kernel's
+// elements into bands; chunks x bands are the tasks. The partial gradients are added in order.
+#include "kernels/convolution.h"
+#include "kernels/correlation.h"
+
+namespace kcore::KCORE_ISA_NAMESPACE {
+
+namespace {
+
+constexpr std::int64_t kBlockPixels = 512;
+constexpr std::int64_t kTasks = 32;
+constexpr double kChunkFlops = 4e6;
+constexpr std::int64_t kPartialBytes = 8 << 20;
+constexpr std::int64_t kBandTiles = 8;
+
+template <class T>
+struct Plan {
+  Grid grid;
+  Blocks blocks;
+  std::int64_t group_rows, group_columns, row_tiles, panels;  // of one group's gradient
+  std::int64_t chunks, chunk_blocks, bands, band_tiles;
+  bool pack;  // dy's columns do not fill vectors: blocks of it are copied with padding
+  std::int64_t packed_stride;
+  T* partials;           // chunks - 1 gradients
+  std::int64_t* a_rows;  // of the elements of one group of the kernel
+  std::int64_t* c_rows;
+};
+
+template <class T>
+Plan<T> make_plan(const ConvolutionGeometry& g, Workspace& workspace) {
+  Plan<T> plan;
+  plan.grid.rows =
+      forward_axis(g.out_rows, g.stride_rows, g.in_rows, g.pad_top, g.kernel_rows, g.dilation_rows);
+  plan.grid.cols = forward_axis(g.out_cols, g.stride_cols, g.in_cols, g.pad_left, g.kernel_cols,
+                                g.dilation_cols);
+  plan.grid.batch = g.batch;
+  plan.grid.source_channels = g.in_channels;
+  plan.blocks = cut<T>(plan.grid, kBlockPixels);
+  plan.group_rows = g.kernel_rows * g.kernel_cols * (g.in_channels / g.groups);
+  plan.group_columns = g.out_channels / g.groups;
+  plan.row_tiles = ceil_div(plan.group_rows, balanced(plan.group_rows, kBlockRows));
+  plan.panels = ceil_div(plan.group_columns, kBlockCols<T>);
+  plan.pack = plan.group_columns % kWidth<T> != 0;
+  plan.packed_stride = round_up(plan.group_columns, kWidth<T>);
+
+  const std::int64_t size = g.groups * plan.group_rows * plan.group_columns;
+  const std::int64_t tiles = g.groups * plan.row_tiles * plan.panels;
+  const double flops = g.flops();
+  const std::int64_t tasks =
+      flops < kTasks * kChunkFlops ? static_cast<std::int64_t>(1 + flops / kChunkFlops) : kTasks;
+  const std::int64_t affordable =
+      1 + kPartialBytes / (size * static_cast<std::int64_t>(sizeof(T)) + 1);
+  plan.chunks = max(1, min(min(tasks, affordable), plan.blocks.count));
+  plan.chunk_blocks = ceil_div(plan.blocks.count, plan.chunks);
+  if (plan.blocks.count > 0) plan.chunks = ceil_div(plan.blocks.count, plan.chunk_blocks);
+  plan.bands = max(1, min(ceil_div(tasks, plan.chunks), tiles / kBandTiles));
+  plan.band_tiles = ceil_div(tiles, plan.bands);
+  plan.bands = max(1, ceil_div(tiles, max(1, plan.band_tiles)));
+
+  plan.partials = workspace.take<T>((plan.chunks - 1) * size);
+  plan.a_rows = workspace.take<std::int64_t>(plan.group_rows);
+  plan.c_rows = workspace.take<std::int64_t>(plan.group_rows);
+  return plan;
+}
+
+template <class T>
+std::int64_t packed_elements(const ConvolutionGeometry& g, const Plan<T>& plan) {
+  if (!plan.pack) return 0;
+  return plan.blocks.images * plan.blocks.rows * g.out_cols * g.groups * plan.packed_stride;
+}
+
+template <class T>
+ConvolutionMemory memory(const ConvolutionGeometry& g) {
+  Workspace workspace{nullptr};
+  const Plan<T> plan = make_plan<T>(g, workspace);
+  return {workspace.bytes, (copy_elements_of(plan.blocks) + packed_elements(g, plan)) *
+                               static_cast<std::int64_t>(sizeof(T))};
+}
+
+template <class T>
+void set_offsets(const ConvolutionGeometry& g, const Plan<T>& plan) {
+  std::int64_t row = 0;
+  for (std::int64_t u = 0; u < g.kernel_rows; ++u) {
+    for (std::int64_t v = 0; v < g.kernel_cols; ++v) {
+      for (std::int64_t channel = 0; channel < g.in_channels / g.groups; ++channel, ++row) {
+        plan.a_rows[row] = u * g.dilation_rows * plan.blocks.row_pitch +
+                           v * g.dilation_cols * g.in_channels + channel;
+        plan.c_rows[row] = row * g.out_channels;
+      }
+    }
+  }
+}
+
+// Tiles [first, last) of one block, written to (or added to) `out`.
+template <class T>
+void multiply_block(const ConvolutionGeometry& g, const Plan<T>& plan, const Block& block,
+                    const T* x, const T* dy, bool add, std::int64_t first, std::int64_t last,
+                    T* out) {
+  const std::int64_t rows = balanced(plan.group_rows, kBlockRows);
+  GatherTile<T> tile;
+  tile.depth = {block.images, plan.blocks.image_pitch,
+                block.rows,   g.stride_rows * plan.blocks.row_pitch,
+                g.out_cols,   g.stride_cols * g.in_channels};
+  tile.b_stride = plan.pack ? g.groups * plan.packed_stride : g.out_channels;
+  tile.add = add;
+  tile.bias = nullptr;
+  tile.activation = Activation::none;
+  for (std::int64_t index = first; index < last; ++index) {
+    const std::int64_t row = index % plan.row_tiles * rows;
+    const std::int64_t panel = index / plan.row_tiles % plan.panels;
+    const std::int64_t group = index / plan.row_tiles / plan.panels;
+    const std::int64_t column = panel * kBlockCols<T>;
+    const std::int64_t group_stride = plan.pack ? plan.packed_stride : plan.group_columns;
+    tile.a = x + group * (g.in_channels / g.groups);
+    tile.a_rows = plan.a_rows + row;
+    tile.b = dy + group * group_stride + column;
+    tile.c = out + group * plan.group_columns + column;
+    tile.c_rows = plan.c_rows + row;
+    tile.cols = min(kBlockCols<T>, plan.group_columns - column);
+    find_gather_kernel<T>(min(rows, plan.group_rows - row), tile.cols)(tile);
+  }
+}
+
+template <class T>
+void pack_block(const ConvolutionGeometry& g, const Plan<T>& plan, std::int64_t pixels, const T* dy,
+                T* packed) {
+  for (std::int64_t i = 0; i < pixels * g.groups; ++i) {
+    copy_elements(dy + i * plan.group_columns, plan.group_columns, packed);
+    clear(packed + plan.group_columns, plan.packed_stride - plan.group_columns);
+    packed += plan.packed_stride;
+  }
+}
+
+template <class T>
+void weight_gradient(const ConvolutionGeometry& g, const T* x, const T* dy, T* dkernel,
+                     void* memory) {
+  const std::int64_t size =
+      g.kernel_rows * g.kernel_cols * (g.in_channels / g.groups) * g.out_channels;
+  if (size == 0) return;
+  if (g.batch == 0) return clear(dkernel, size);
+  Workspace workspace{static_cast<std::byte*>(memory)};
+  const Plan<T> plan = make_plan<T>(g, workspace);
+  const Blocks& blocks = plan.blocks;
+  set_offsets(g, plan);
+  const std::int64_t tiles = g.groups * plan.row_tiles * plan.panels;
+  const std::int64_t tasks = plan.chunks * plan.bands;
+  for_tasks(g.flops() > kTaskFlops, tasks, [&](std::int64_t task) {
+    const std::int64_t chunk = task / plan.bands, band = task % plan.bands;
+    T* out = chunk == 0 ? dkernel : plan.partials + (chunk - 1) * size;
+    const std::int64_t copied = copy_elements_of(blocks), packed = packed_elements(g, plan);
+    T* copy = nullptr;
+    if (copied + packed > 0) {
+      copy = reinterpret_cast<T*>(thread_scratch(
+          Scratch::convolution, static_cast<std::size_t>(copied + packed) * sizeof(T)));
+    }
+    const std::int64_t first = chunk * plan.chunk_blocks;
+    for (std::int64_t index = first; index < min(blocks.count, first + plan.chunk_blocks);
+         ++index) {
+      const Block block = block_at(plan.grid, blocks, index);
+      const T* block_x = block_source(plan.grid, blocks, block, x, copy);
+      const std::int64_t pixel = (block.image * g.out_rows + block.row) * g.out_cols;
+      const T* block_dy = dy + pixel * g.out_channels;
+      if (plan.pack) {
+        pack_block(g, plan, block.images * block.rows * g.out_cols, block_dy, copy + copied);
+        block_dy = copy + copied;
+      }
+      multiply_block(g, plan, block, block_x, block_dy, index > first, band * plan.band_tiles,
+                     min(tiles, (band + 1) * plan.band_tiles), out);
+    }
+  });
+
+  if (plan.chunks == 1) return;
+  constexpr std::int64_t grain = 2048;
+  for_tasks(size * plan.chunks > 4 * grain, ceil_div(size, grain), [&](std::int64_t task) {
+    for (std::int64_t chunk = 0; chunk < plan.chunks - 1; ++chunk) {
+      const T* partial = plan.partials + chunk * size;
+      for (std::int64_t i = task * grain; i < min(size, (task + 1) * grain); ++i) {
+        dkernel[i] += partial[i];
+      }
+    }
+  });
+}
+
+}  // namespace
+
+const WeightGradientKernels<float> convolution_weights_float32_table = {weight_gradient<float>,
+                                                                        memory<float>};
+const WeightGradientKernels<double> convolution_weights_float64_table = {weight_gradient<double>,
+                                                                         memory<double>};
+
+}  // namespace kcore::KCORE_ISA_NAMESPACE

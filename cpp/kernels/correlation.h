@@ -1,0 +1,284 @@
+// What the kernels of a convolution share: the geometry of one axis, the cutting of images into
+// blocks, the copy of a block with its padding, and the micro-kernel that gathers its operand.
+//
+// A convolution is a correlation: outputs of a grid, each a sum over taps of source pixels. So is
+// its data gradient, for stride 1 with the taps mirrored; for stride s the outputs fall into s
+// phases by their place modulo s, each a correlation of stride 1 with every s-th tap.
+#pragma once
+
+#include "kernels/convolution.h"
+#include "kernels/micro_kernel.h"
+#include "simd/parallel.h"
+#include "simd/scratch.h"
+
+namespace kcore::KCORE_ISA_NAMESPACE {
+
+namespace {
+
+KCORE_INLINE std::int64_t min(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
+KCORE_INLINE std::int64_t max(std::int64_t a, std::int64_t b) { return a > b ? a : b; }
+KCORE_INLINE std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+KCORE_INLINE std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
+
+constexpr double kTaskFlops = 262144;  // a task of fewer is not worth a thread's while
+
+template <class F>
+KCORE_INLINE void for_tasks(bool parallel, std::int64_t tasks, const F& f) {
+  if (parallel) {
+    parallel_for(tasks, f);
+  } else {
+    for (std::int64_t task = 0; task < tasks; ++task) f(task);
+  }
+}
+
+// One spatial axis: output i reads source origin + i * step + t * tap_step at tap t, zero outside
+// of [0, source). Tap t has index kernel_first + t * kernel_step in the kernel; output i lies at
+// out_first + i * out_step of the tensor.
+struct Axis {
+  std::int64_t out, step, source, origin;
+  std::int64_t taps, tap_step, kernel_first, kernel_step;
+  std::int64_t out_first, out_step;
+
+  std::int64_t span() const { return taps > 0 ? (taps - 1) * tap_step + 1 : 0; }
+  // Source positions that `count` neighbouring outputs read.
+  std::int64_t reach(std::int64_t count) const { return (count - 1) * step + span(); }
+  bool padded() const { return taps > 0 && (origin < 0 || origin + reach(out) > source); }
+};
+
+KCORE_INLINE Axis forward_axis(std::int64_t out, std::int64_t stride, std::int64_t in,
+                               std::int64_t pad, std::int64_t kernel, std::int64_t dilation) {
+  return {out, stride, in, -pad, kernel, dilation, 0, 1, 0, 1};
+}
+
+// The phase of a data gradient whose positions plus pad are `phase` modulo the stride.
+KCORE_INLINE Axis phase_axis(std::int64_t in, std::int64_t stride, std::int64_t out,
+                             std::int64_t pad, std::int64_t kernel, std::int64_t dilation,
+                             std::int64_t phase) {
+  std::int64_t divisor = stride;  // becomes gcd(stride, dilation)
+  for (std::int64_t rest = dilation; rest != 0;) {
+    const std::int64_t next = divisor % rest;
+    divisor = rest;
+    rest = next;
+  }
+  const std::int64_t kernel_step = stride / divisor;
+  std::int64_t first = 0;
+  const std::int64_t candidates = min(kernel_step, kernel);
+  while (first < candidates && first * dilation % stride != phase) ++first;
+  const bool any = first < candidates;
+  Axis axis{};
+  axis.taps = any ? (kernel - 1 - first) / kernel_step + 1 : 0;
+  axis.tap_step = dilation / divisor;
+  axis.kernel_first = first + (axis.taps - 1) * kernel_step;
+  axis.kernel_step = -kernel_step;
+  axis.step = 1;
+  axis.source = out;
+  const std::int64_t quotient = pad > phase ? ceil_div(pad - phase, stride) : 0;
+  axis.out_first = quotient * stride + phase - pad;
+  axis.out_step = stride;
+  axis.out = axis.out_first < in ? ceil_div(in - axis.out_first, stride) : 0;
+  if (any) axis.origin = quotient - (axis.kernel_first * dilation - phase) / stride;
+  return axis;
+}
+
+// A correlation without its operands. Depth channels of the source are read per tap and group.
+struct Grid {
+  Axis rows, cols;
+  std::int64_t batch;
+  std::int64_t source_channels;
+  bool padded() const { return rows.padded() || cols.padded(); }
+};
+
+// Blocks of outputs: some rows of one image, or some whole images.
+struct Blocks {
+  std::int64_t images, rows;            // of a block
+  std::int64_t per_image, count;        // blocks
+  std::int64_t row_pitch, image_pitch;  // of the source, or of its padded copy
+  std::int64_t copy_rows, copy_cols;    // of the padded copy; 0 if the source is read in place
+};
+
+template <class T>
+KCORE_INLINE Blocks cut(const Grid& grid, std::int64_t pixels) {
+  constexpr std::int64_t copy_bytes = 384 << 10;
+  Blocks blocks{};
+  const bool copy = grid.padded();
+  blocks.copy_cols = copy ? grid.cols.reach(grid.cols.out) : 0;
+  const std::int64_t row_bytes =
+      blocks.copy_cols * grid.source_channels * static_cast<std::int64_t>(sizeof(T));
+  const auto fits = [&](std::int64_t rows, std::int64_t images) {
+    return rows * grid.cols.out * images <= pixels &&
+           grid.rows.reach(rows) * images * row_bytes <= copy_bytes;
+  };
+  if (fits(grid.rows.out, 1)) {
+    blocks.rows = grid.rows.out;
+    blocks.images = 1;
+    while (blocks.images < grid.batch && fits(blocks.rows, blocks.images + 1)) ++blocks.images;
+    blocks.images = balanced(grid.batch, blocks.images);
+  } else {
+    blocks.images = 1;
+    blocks.rows = 1;
+    while (blocks.rows < grid.rows.out && fits(blocks.rows + 1, 1)) ++blocks.rows;
+    blocks.rows = balanced(grid.rows.out, blocks.rows);
+  }
+  blocks.per_image = ceil_div(grid.rows.out, blocks.rows);
+  blocks.count = ceil_div(grid.batch, blocks.images) * blocks.per_image;
+  if (copy) {
+    blocks.copy_rows = grid.rows.reach(blocks.rows);
+    blocks.row_pitch = blocks.copy_cols * grid.source_channels;
+    blocks.image_pitch = blocks.copy_rows * blocks.row_pitch;
+  } else {
+    blocks.row_pitch = grid.cols.source * grid.source_channels;
+    blocks.image_pitch = grid.rows.source * blocks.row_pitch;
+  }
+  return blocks;
+}
+
+// Where a block lies, and how much of it there is.
+struct Block {
+  std::int64_t image, images, row, rows;
+};
+
+KCORE_INLINE Block block_at(const Grid& grid, const Blocks& blocks, std::int64_t index) {
+  Block block;
+  block.image = index / blocks.per_image * blocks.images;
+  block.images = min(blocks.images, grid.batch - block.image);
+  block.row = index % blocks.per_image * blocks.rows;
+  block.rows = min(blocks.rows, grid.rows.out - block.row);
+  return block;
+}
+
+template <class T>
+KCORE_INLINE void copy_elements(const T* from, std::int64_t count, T* to) {
+  std::int64_t i = 0;
+  for (; i + kWidth<T> <= count; i += kWidth<T>) store(to + i, load(from + i));
+  if (i < count) store_partial(to + i, load_partial(from + i, count - i), count - i);
+}
+
+template <class T>
+KCORE_INLINE void clear(T* to, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) to[i] = 0;
+}
+
+KCORE_INLINE std::int64_t copy_elements_of(const Blocks& blocks) {
+  return blocks.images * blocks.copy_rows * blocks.row_pitch;
+}
+
+// The source element that output 0 of the block reads at tap 0: in the source, or in `copy` once
+// the block has been copied there with its padding.
+template <class T>
+const T* block_source(const Grid& grid, const Blocks& blocks, const Block& block, const T* source,
+                      T* copy) {
+  const std::int64_t channels = grid.source_channels;
+  const std::int64_t first_row = grid.rows.origin + block.row * grid.rows.step;
+  if (blocks.copy_rows == 0) {
+    return source + block.image * blocks.image_pitch + first_row * blocks.row_pitch +
+           grid.cols.origin * channels;
+  }
+  const std::int64_t rows = grid.rows.reach(block.rows), cols = blocks.copy_cols;
+  const std::int64_t left = min(cols, max(0, -grid.cols.origin));
+  const std::int64_t first_col = grid.cols.origin + left;
+  const std::int64_t used = max(0, min(cols - left, grid.cols.source - first_col));
+  for (std::int64_t image = 0; image < block.images; ++image) {
+    T* to = copy + image * blocks.image_pitch;
+    const T* from = source + (block.image + image) * grid.rows.source * grid.cols.source * channels;
+    for (std::int64_t r = 0; r < rows; ++r, to += blocks.row_pitch) {
+      const std::int64_t row = first_row + r;
+      if (row < 0 || row >= grid.rows.source || used == 0) {
+        clear(to, blocks.row_pitch);
+        continue;
+      }
+      clear(to, left * channels);
+      copy_elements(from + (row * grid.cols.source + first_col) * channels, used * channels,
+                    to + left * channels);
+      clear(to + (left + used) * channels, (cols - left - used) * channels);
+    }
+  }
+  return copy;
+}
+
+// A loop nest over the depth of a product: element (o, m, p) lies at
+// o * outer_pitch + m * middle_pitch + p * step.
+struct Depth {
+  std::int64_t outer, outer_pitch;
+  std::int64_t middle, middle_pitch;
+  std::int64_t inner, step;
+};
+
+// One tile: c[rows[i]] (+)= sum over depth of a[a_rows[i] + depth] * b.
+template <class T>
+struct GatherTile {
+  Depth depth;
+  const T* a;
+  const std::int64_t* a_rows;
+  const T* b;
+  std::int64_t b_stride;
+  T* c;
+  const std::int64_t* c_rows;
+  std::int64_t cols;  // valid columns: more than Vectors - 1 vectors of them
+  bool add;
+  const T* bias;
+  Activation activation;
+};
+
+template <class T, int Rows, int Vectors>
+void gather_tile(const GatherTile<T>& tile) {
+  constexpr std::int64_t width = kWidth<T>;
+  Vec<T> acc[Rows][Vectors] = {};
+  const Depth& depth = tile.depth;
+  const std::int64_t* a_rows = tile.a_rows;
+  const T* b = tile.b;
+  for (std::int64_t o = 0; o < depth.outer; ++o) {
+    for (std::int64_t m = 0; m < depth.middle; ++m) {
+      const T* a = tile.a + o * depth.outer_pitch + m * depth.middle_pitch;
+      const std::int64_t step = depth.step;
+      multiply_accumulate<T>(
+          depth.inner, [=](std::int64_t p, int i) { return a[p * step + a_rows[i]]; }, b,
+          tile.b_stride, acc);
+      b += depth.inner * tile.b_stride;
+    }
+  }
+  const std::int64_t last = tile.cols - (Vectors - 1) * width;
+#pragma GCC unroll 2
+  for (int j = 0; j < Vectors; ++j) {
+    const bool whole = j < Vectors - 1 || last == width;
+    Vec<T> bias{};
+    if (tile.bias != nullptr) {
+      bias = whole ? load(tile.bias + j * width) : load_partial(tile.bias + j * width, last);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < Rows; ++i) {
+      T* c = tile.c + tile.c_rows[i] + j * width;
+      Vec<T> x = acc[i][j];
+      if (tile.add) x += whole ? load(c) : load_partial(c, last);
+      x = finish<T>(x + bias, tile.activation);
+      whole ? store(c, x) : store_partial(c, x, last);
+    }
+  }
+}
+
+template <class T>
+using GatherKernel = void (*)(const GatherTile<T>&);
+
+template <class T, int Rows = kBlockRows>
+GatherKernel<T> find_gather_kernel(std::int64_t rows, std::int64_t cols) {
+  if constexpr (Rows > 1) {
+    if (rows < Rows) return find_gather_kernel<T, Rows - 1>(rows, cols);
+  }
+  return cols > kWidth<T> ? gather_tile<T, Rows, 2> : gather_tile<T, Rows, 1>;
+}
+
+// Hands out parts of a workspace; with a null start it only counts.
+struct Workspace {
+  std::byte* start;
+  std::int64_t bytes = 0;
+
+  template <class U>
+  U* take(std::int64_t count) {
+    const std::int64_t at = bytes;
+    bytes += round_up(count * static_cast<std::int64_t>(sizeof(U)), 64);
+    return start == nullptr ? nullptr : reinterpret_cast<U*>(start + at);
+  }
+};
+
+}  // namespace
+
+}  // namespace kcore::KCORE_ISA_NAMESPACE

@@ -1,0 +1,356 @@
+// Depthwise convolution: every channel is filtered on its own, so vectors run along channels and
+// there is no product to block. A kernel with a multiplier m > 1 is one with multiplier 1 on
+// images whose every channel stands m times side by side.
+#include "kernels/correlation.h"
+
+namespace kcore::KCORE_ISA_NAMESPACE {
+
+namespace {
+
+constexpr std::int64_t kTasks = 64;
+constexpr double kChunkFlops = 1e6;
+constexpr int kPixels = 6;  // neighbouring outputs that share a load of the kernel
+constexpr int kTaps = 5;    // of a kernel row, summed at once by the weight gradient
+
+// Outputs of `axis` that read inside of the source at tap t: [first, last).
+struct Range {
+  std::int64_t first, last;
+};
+
+KCORE_INLINE Range valid_outputs(const Axis& axis, std::int64_t t) {
+  const std::int64_t start = axis.origin + t * axis.tap_step;
+  const std::int64_t first = start < 0 ? ceil_div(-start, axis.step) : 0;
+  const std::int64_t last = start < axis.source ? (axis.source - 1 - start) / axis.step + 1 : 0;
+  return {min(first, axis.out), max(min(first, axis.out), min(last, axis.out))};
+}
+
+// Taps that output i reads inside of the source: [first, last).
+KCORE_INLINE Range valid_taps(const Axis& axis, std::int64_t i) {
+  const std::int64_t start = axis.origin + i * axis.step;
+  const std::int64_t first = start < 0 ? ceil_div(-start, axis.tap_step) : 0;
+  const std::int64_t last = start < axis.source ? (axis.source - 1 - start) / axis.tap_step + 1 : 0;
+  return {min(first, axis.taps), max(min(first, axis.taps), min(last, axis.taps))};
+}
+
+// Outputs for which every tap lies inside of the source.
+KCORE_INLINE Range interior_outputs(const Axis& axis) {
+  if (axis.taps == 0) return {0, axis.out};
+  const std::int64_t first = valid_outputs(axis, 0).first;
+  return {first, max(first, valid_outputs(axis, axis.taps - 1).last)};
+}
+
+template <class T>
+struct Filter {
+  Axis rows, cols;
+  std::int64_t batch, channels;
+  std::int64_t kernel_cols;
+  std::int64_t out_rows, out_cols;
+  const T* source;
+  const T* kernel;
+  const T* bias;
+  Activation activation;
+  T* out;
+};
+
+// `Pixels` neighbouring outputs from j on, `lanes` channels from c on, taps of the given ranges.
+template <class T, int Pixels>
+KCORE_INLINE void filter_pixels(const Filter<T>& f, const T* source_row, T* out_row, std::int64_t i,
+                                std::int64_t j, std::int64_t c, std::int64_t lanes, Range rows,
+                                Range cols) {
+  const bool whole = lanes == kWidth<T>;
+  Vec<T> acc[Pixels] = {};
+  const std::int64_t pitch = f.cols.step * f.channels;
+  for (std::int64_t u = rows.first; u < rows.last; ++u) {
+    const std::int64_t row = f.rows.origin + i * f.rows.step + u * f.rows.tap_step;
+    const std::int64_t kernel_row = f.rows.kernel_first + u * f.rows.kernel_step;
+    const std::int64_t col = f.cols.origin + j * f.cols.step;
+    for (std::int64_t v = cols.first; v < cols.last; ++v) {
+      const std::int64_t kernel_col = f.cols.kernel_first + v * f.cols.kernel_step;
+      const T* k = f.kernel + (kernel_row * f.kernel_cols + kernel_col) * f.channels + c;
+      const T* x = source_row + (row * f.cols.source + col + v * f.cols.tap_step) * f.channels + c;
+      if (whole) {
+        const Vec<T> weight = load(k);
+#pragma GCC unroll 8
+        for (int q = 0; q < Pixels; ++q) acc[q] += load(x + q * pitch) * weight;
+      } else {
+        const Vec<T> weight = load_partial(k, lanes);
+#pragma GCC unroll 8
+        for (int q = 0; q < Pixels; ++q) acc[q] += load_partial(x + q * pitch, lanes) * weight;
+      }
+    }
+  }
+  const Vec<T> bias = f.bias == nullptr ? Vec<T>{} : load_partial(f.bias + c, lanes);
+  T* y = out_row + j * f.cols.out_step * f.channels + c;
+#pragma GCC unroll 8
+  for (int q = 0; q < Pixels; ++q) {
+    const Vec<T> value = finish<T>(acc[q] + bias, f.activation);
+    T* to = y + q * f.cols.out_step * f.channels;
+    whole ? store(to, value) : store_partial(to, value, lanes);
+  }
+}
+
+template <class T>
+void filter_row(const Filter<T>& f, std::int64_t image, std::int64_t i, Range interior) {
+  const T* source = f.source + image * f.rows.source * f.cols.source * f.channels;
+  T* out = f.out + ((image * f.out_rows + f.rows.out_first + i * f.rows.out_step) * f.out_cols +
+                    f.cols.out_first) *
+                       f.channels;
+  const Range rows = valid_taps(f.rows, i), all{0, f.cols.taps};
+  for (std::int64_t c = 0; c < f.channels; c += kWidth<T>) {
+    const std::int64_t lanes = min(kWidth<T>, f.channels - c);
+    const auto border = [&](std::int64_t j) {
+      filter_pixels<T, 1>(f, source, out, i, j, c, lanes, rows, valid_taps(f.cols, j));
+    };
+    std::int64_t j = 0;
+    for (; j < interior.first; ++j) border(j);
+    for (; j + kPixels <= interior.last; j += kPixels) {
+      filter_pixels<T, kPixels>(f, source, out, i, j, c, lanes, rows, all);
+    }
+    for (; j < interior.last; ++j) filter_pixels<T, 1>(f, source, out, i, j, c, lanes, rows, all);
+    for (; j < f.cols.out; ++j) border(j);
+  }
+}
+
+template <class T>
+void filter(const Filter<T>& f) {
+  const std::int64_t lines = f.batch * f.rows.out;
+  const double line_flops = 2.0 * static_cast<double>(f.cols.out * f.channels) *
+                            static_cast<double>(1 + f.rows.taps * f.cols.taps);
+  const auto grain = static_cast<std::int64_t>(1 + kTaskFlops / (line_flops + 1));
+  const Range interior = interior_outputs(f.cols);
+  for_tasks(lines > grain, ceil_div(lines, grain), [&](std::int64_t task) {
+    for (std::int64_t line = task * grain; line < min(lines, (task + 1) * grain); ++line) {
+      filter_row(f, line / f.rows.out, line % f.rows.out, interior);
+    }
+  });
+}
+
+KCORE_INLINE std::int64_t multiplier(const ConvolutionGeometry& g) {
+  return g.in_channels == 0 ? 0 : g.out_channels / g.in_channels;
+}
+
+// The images with every channel repeated, or x itself where the multiplier is 1.
+template <class T>
+const T* repeat_channels(const ConvolutionGeometry& g, const T* x, T* repeated) {
+  const std::int64_t times = multiplier(g);
+  if (times == 1) return x;
+  const std::int64_t lines = g.batch * g.in_rows;
+  const std::int64_t elements = g.in_cols * g.in_channels;
+  for_tasks(lines * elements * times > 65536, lines, [&](std::int64_t line) {
+    const T* from = x + line * elements;
+    T* to = repeated + line * elements * times;
+    for (std::int64_t e = 0; e < elements; ++e) {
+      for (std::int64_t m = 0; m < times; ++m) *to++ = from[e];
+    }
+  });
+  return repeated;
+}
+
+template <class T>
+ConvolutionMemory repeated_memory(const ConvolutionGeometry& g) {
+  Workspace workspace{nullptr};
+  if (multiplier(g) != 1) workspace.take<T>(g.batch * g.in_rows * g.in_cols * g.out_channels);
+  return {workspace.bytes, 0};
+}
+
+template <class T>
+void forward(const ConvolutionGeometry& g, const T* x, const T* kernel, const T* bias,
+             Activation activation, T* y, void* workspace) {
+  if (g.out_channels == 0) return;
+  Filter<T> f{};
+  f.rows =
+      forward_axis(g.out_rows, g.stride_rows, g.in_rows, g.pad_top, g.kernel_rows, g.dilation_rows);
+  f.cols = forward_axis(g.out_cols, g.stride_cols, g.in_cols, g.pad_left, g.kernel_cols,
+                        g.dilation_cols);
+  f.batch = g.batch;
+  f.channels = g.out_channels;
+  f.kernel_cols = g.kernel_cols;
+  f.out_rows = g.out_rows;
+  f.out_cols = g.out_cols;
+  f.source = repeat_channels(g, x, static_cast<T*>(workspace));
+  f.kernel = kernel;
+  f.bias = bias;
+  f.activation = activation;
+  f.out = y;
+  filter(f);
+}
+
+template <class T>
+void data_gradient(const ConvolutionGeometry& g, const T* dy, const T* kernel, T* dx,
+                   void* workspace) {
+  const std::int64_t times = multiplier(g);
+  const std::int64_t pixels = g.batch * g.in_rows * g.in_cols;
+  if (times == 0) return clear(dx, pixels * g.in_channels);
+  Filter<T> f{};
+  f.batch = g.batch;
+  f.channels = g.out_channels;
+  f.kernel_cols = g.kernel_cols;
+  f.out_rows = g.in_rows;
+  f.out_cols = g.in_cols;
+  f.source = dy;
+  f.kernel = kernel;
+  f.activation = Activation::none;
+  f.out = times == 1 ? dx : static_cast<T*>(workspace);
+  for (std::int64_t row = 0; row < min(g.stride_rows, g.in_rows); ++row) {
+    f.rows = phase_axis(g.in_rows, g.stride_rows, g.out_rows, g.pad_top, g.kernel_rows,
+                        g.dilation_rows, (row + g.pad_top) % g.stride_rows);
+    for (std::int64_t col = 0; col < min(g.stride_cols, g.in_cols); ++col) {
+      f.cols = phase_axis(g.in_cols, g.stride_cols, g.out_cols, g.pad_left, g.kernel_cols,
+                          g.dilation_cols, (col + g.pad_left) % g.stride_cols);
+      filter(f);
+    }
+  }
+  if (times == 1) return;
+  const std::int64_t grain = 1 + 16384 / (g.out_channels + 1);
+  for_tasks(pixels > grain, ceil_div(pixels, grain), [&](std::int64_t task) {
+    const std::int64_t end = min(pixels, (task + 1) * grain) * g.in_channels;
+    for (std::int64_t e = task * grain * g.in_channels; e < end; ++e) {
+      T sum = 0;
+      for (std::int64_t m = 0; m < times; ++m) sum += f.out[e * times + m];
+      dx[e] = sum;
+    }
+  });
+}
+
+// Adds, for `Taps` neighbouring taps of a kernel row, the sum over outputs [first, last) of a row
+// of dy times what the tap reads. x is the first tap's, at output 0.
+template <class T, int Taps>
+void correlate_row(const T* x, std::int64_t x_step, std::int64_t tap_step, const T* dy,
+                   std::int64_t channels, std::int64_t first, std::int64_t last, std::int64_t lanes,
+                   T* sums) {
+  const bool whole = lanes == kWidth<T>;
+  Vec<T> acc[Taps];
+#pragma GCC unroll 8
+  for (int v = 0; v < Taps; ++v) acc[v] = load_partial(sums + v * channels, lanes);
+  if (whole) {
+    for (std::int64_t j = first; j < last; ++j) {
+      const Vec<T> gradient = load(dy + j * channels);
+#pragma GCC unroll 8
+      for (int v = 0; v < Taps; ++v) acc[v] += load(x + j * x_step + v * tap_step) * gradient;
+    }
+  } else {
+    for (std::int64_t j = first; j < last; ++j) {
+      const Vec<T> gradient = load_partial(dy + j * channels, lanes);
+#pragma GCC unroll 8
+      for (int v = 0; v < Taps; ++v) {
+        acc[v] += load_partial(x + j * x_step + v * tap_step, lanes) * gradient;
+      }
+    }
+  }
+#pragma GCC unroll 8
+  for (int v = 0; v < Taps; ++v) store_partial(sums + v * channels, acc[v], lanes);
+}
+
+template <class T>
+using CorrelateRow = void (*)(const T*, std::int64_t, std::int64_t, const T*, std::int64_t,
+                              std::int64_t, std::int64_t, std::int64_t, T*);
+
+template <class T, int Taps = kTaps>
+CorrelateRow<T> find_correlate_row(std::int64_t taps) {
+  if constexpr (Taps > 1) {
+    if (taps < Taps) return find_correlate_row<T, Taps - 1>(taps);
+  }
+  return correlate_row<T, Taps>;
+}
+
+struct WeightPlan {
+  std::int64_t lines, chunks, chunk_lines, size;
+};
+
+KCORE_INLINE WeightPlan make_weight_plan(const ConvolutionGeometry& g) {
+  WeightPlan plan;
+  plan.lines = g.batch * g.out_rows;
+  plan.size = g.kernel_rows * g.kernel_cols * g.out_channels;
+  const double flops =
+      2.0 * static_cast<double>(plan.lines * g.out_cols) * static_cast<double>(plan.size);
+  plan.chunks =
+      flops < kTasks * kChunkFlops ? static_cast<std::int64_t>(1 + flops / kChunkFlops) : kTasks;
+  plan.chunk_lines = max(1, ceil_div(plan.lines, plan.chunks));
+  plan.chunks = max(1, ceil_div(plan.lines, plan.chunk_lines));
+  return plan;
+}
+
+template <class T>
+void correlate_line(const ConvolutionGeometry& g, const Axis& rows, const Axis& cols,
+                    std::int64_t line, const T* x, const T* dy, T* sums) {
+  const std::int64_t channels = g.out_channels;
+  const std::int64_t image = line / g.out_rows, i = line % g.out_rows;
+  const T* dy_row = dy + line * g.out_cols * channels;
+  const Range valid = valid_taps(rows, i);
+  const std::int64_t x_step = cols.step * channels, tap_step = cols.tap_step * channels;
+  for (std::int64_t c = 0; c < channels; c += kWidth<T>) {
+    const std::int64_t lanes = min(kWidth<T>, channels - c);
+    for (std::int64_t u = valid.first; u < valid.last; ++u) {
+      const std::int64_t row = rows.origin + i * rows.step + u * rows.tap_step;
+      const T* x_row = x + ((image * rows.source + row) * cols.source + cols.origin) * channels + c;
+      for (std::int64_t v = 0; v < cols.taps; v += kTaps) {
+        const std::int64_t taps = min(kTaps, cols.taps - v);
+        // All of these taps are inside between `first` and `last`; each goes on alone outside.
+        const std::int64_t first = valid_outputs(cols, v).first;
+        const std::int64_t last = max(first, valid_outputs(cols, v + taps - 1).last);
+        T* sum = sums + (u * cols.taps + v) * channels + c;
+        find_correlate_row<T>(taps)(x_row + v * tap_step, x_step, tap_step, dy_row + c, channels,
+                                    first, last, lanes, sum);
+        for (std::int64_t t = 0; t < taps; ++t) {
+          const Range own = valid_outputs(cols, v + t);
+          const auto alone = [&](std::int64_t from, std::int64_t to) {
+            if (from >= to) return;
+            correlate_row<T, 1>(x_row + (v + t) * tap_step, x_step, tap_step, dy_row + c, channels,
+                                from, to, lanes, sum + t * channels);
+          };
+          alone(own.first, min(own.last, first));
+          alone(max(own.first, last), own.last);
+        }
+      }
+    }
+  }
+}
+
+template <class T>
+void weight_gradient(const ConvolutionGeometry& g, const T* x, const T* dy, T* dkernel,
+                     void* memory) {
+  const WeightPlan plan = make_weight_plan(g);
+  if (plan.size == 0) return;
+  Workspace workspace{static_cast<std::byte*>(memory)};
+  T* repeated = nullptr;
+  if (multiplier(g) != 1) {
+    repeated = workspace.take<T>(g.batch * g.in_rows * g.in_cols * g.out_channels);
+  }
+  T* partials = workspace.take<T>((plan.chunks - 1) * plan.size);
+  const T* source = repeat_channels(g, x, repeated);
+  const Axis rows =
+      forward_axis(g.out_rows, g.stride_rows, g.in_rows, g.pad_top, g.kernel_rows, g.dilation_rows);
+  const Axis cols = forward_axis(g.out_cols, g.stride_cols, g.in_cols, g.pad_left, g.kernel_cols,
+                                 g.dilation_cols);
+  for_tasks(plan.chunks > 1, plan.chunks, [&](std::int64_t chunk) {
+    T* sums = chunk == 0 ? dkernel : partials + (chunk - 1) * plan.size;
+    clear(sums, plan.size);
+    const std::int64_t end = min(plan.lines, (chunk + 1) * plan.chunk_lines);
+    for (std::int64_t line = chunk * plan.chunk_lines; line < end; ++line) {
+      correlate_line(g, rows, cols, line, source, dy, sums);
+    }
+  });
+  for (std::int64_t chunk = 0; chunk < plan.chunks - 1; ++chunk) {
+    for (std::int64_t e = 0; e < plan.size; ++e) dkernel[e] += partials[chunk * plan.size + e];
+  }
+}
+
+template <class T>
+ConvolutionMemory weight_gradient_memory(const ConvolutionGeometry& g) {
+  ConvolutionMemory most = repeated_memory<T>(g);
+  const WeightPlan plan = make_weight_plan(g);
+  Workspace workspace{nullptr, most.shared};
+  workspace.take<T>((plan.chunks - 1) * plan.size);
+  return {workspace.bytes, 0};
+}
+
+}  // namespace
+
+const DepthwiseKernels<float> depthwise_float32_table = {
+    forward<float>,         repeated_memory<float>, data_gradient<float>,
+    repeated_memory<float>, weight_gradient<float>, weight_gradient_memory<float>};
+const DepthwiseKernels<double> depthwise_float64_table = {
+    forward<double>,         repeated_memory<double>, data_gradient<double>,
+    repeated_memory<double>, weight_gradient<double>, weight_gradient_memory<double>};
+
+}  // namespace kcore::KCORE_ISA_NAMESPACE

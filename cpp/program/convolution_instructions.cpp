@@ -1,0 +1,233 @@
+// conv2d, depthwise_conv2d and their gradients. x is (batch, rows, cols, channels), y likewise;
+// attributes: strides, dilation (rows, cols; default 1), padding (top, bottom, left, right;
+// default 0), groups (default 1; conv2d only), and activation (default none) where a bias may
+// stand as the last input.
+#include <algorithm>
+#include <limits>
+
+#include "kernels/convolution.h"
+#include "program/instruction.h"
+
+namespace kcore {
+namespace {
+
+// Larger extents have no use, and products of those that are in use stay far from overflow.
+constexpr std::int64_t kMaxExtent = std::numeric_limits<std::int32_t>::max();
+constexpr double kMaxPaddedElements = 1e15;
+constexpr std::int64_t kMaxThreadBytes = std::int64_t{1} << 30;
+
+Activation activation_from_name(const std::string& name) {
+  if (name == "none") return Activation::none;
+  if (name == "relu") return Activation::relu;
+  throw InvalidProgram("there is no activation '" + name + "'");
+}
+
+std::vector<std::int64_t> list(const Attributes& attributes, const char* name, std::size_t count,
+                               std::int64_t fallback, std::int64_t least) {
+  if (!attributes.has(name)) return std::vector<std::int64_t>(count, fallback);
+  const auto values = attributes.integers(name);
+  bool valid = values.size() == count;
+  for (const std::int64_t value : values) valid = valid && value >= least && value <= kMaxExtent;
+  require(valid, std::string(name) + " must be " + std::to_string(count) +
+                     " integers of at least " + std::to_string(least) + ", got " +
+                     to_string(values));
+  return values;
+}
+
+void require_tensor(const Operand& operand, const char* what, DType dtype) {
+  require(operand.dtype == dtype, std::string(what) + " must be " + dtype_name(dtype) + ", got " +
+                                      dtype_name(operand.dtype));
+  require(operand.rank() == 4,
+          std::string(what) + " must have 4 axes, got the shape " + to_string(operand.shape));
+  for (const std::int64_t extent : operand.shape) {
+    require(extent <= kMaxExtent, std::string(what) + " is too large: " + to_string(operand.shape));
+  }
+}
+
+std::int64_t output_extent(std::int64_t in, std::int64_t kernel, std::int64_t stride,
+                           std::int64_t dilation, std::int64_t before, std::int64_t after) {
+  const std::int64_t span = (kernel - 1) * dilation + 1;
+  const std::int64_t padded = in + before + after;
+  require(kernel >= 1, "the kernel has an extent of 0");
+  require(span <= padded, "the kernel's extent " + std::to_string(span) +
+                              " is larger than the padded image's " + std::to_string(padded));
+  return (padded - span) / stride + 1;
+}
+
+ConvolutionGeometry make_geometry(const Operand& x, const Operand& kernel, const Operand& y,
+                                  const Attributes& attributes, bool depthwise) {
+  const DType dtype = y.dtype;
+  require(dtype == DType::float32 || dtype == DType::float64,
+          std::string("has no kernel for ") + dtype_name(dtype));
+  require_tensor(x, "x", dtype);
+  require_tensor(kernel, "kernel", dtype);
+  require_tensor(y, "y", dtype);
+  const auto strides = list(attributes, "strides", 2, 1, 1);
+  const auto dilation = list(attributes, "dilation", 2, 1, 1);
+  const auto padding = list(attributes, "padding", 4, 0, 0);
+
+  ConvolutionGeometry g;
+  g.batch = x.shape[0];
+  g.in_rows = x.shape[1];
+  g.in_cols = x.shape[2];
+  g.in_channels = x.shape[3];
+  g.kernel_rows = kernel.shape[0];
+  g.kernel_cols = kernel.shape[1];
+  g.stride_rows = strides[0];
+  g.stride_cols = strides[1];
+  g.dilation_rows = dilation[0];
+  g.dilation_cols = dilation[1];
+  g.pad_top = padding[0];
+  g.pad_left = padding[2];
+  const std::string shapes = "x " + to_string(x.shape) + " and kernel " + to_string(kernel.shape);
+  if (depthwise) {
+    require(kernel.shape[2] == g.in_channels, "the channels of " + shapes + " differ");
+    g.groups = g.in_channels;
+    g.out_channels = g.in_channels * kernel.shape[3];
+    require(g.out_channels <= kMaxExtent, "the output of " + shapes + " is too large");
+  } else {
+    g.groups = attributes.integer("groups", 1);
+    g.out_channels = kernel.shape[3];
+    require(g.groups >= 1 && g.in_channels % g.groups == 0 && g.out_channels % g.groups == 0,
+            "the channels of " + shapes + " do not divide into " + std::to_string(g.groups) +
+                " groups");
+    require(kernel.shape[2] == g.in_channels / g.groups,
+            "the channels of " + shapes + " differ in " + std::to_string(g.groups) + " groups");
+  }
+  g.out_rows = output_extent(g.in_rows, g.kernel_rows, g.stride_rows, g.dilation_rows, padding[0],
+                             padding[1]);
+  g.out_cols = output_extent(g.in_cols, g.kernel_cols, g.stride_cols, g.dilation_cols, padding[2],
+                             padding[3]);
+  const double padded = static_cast<double>(g.in_rows + padding[0] + padding[1]) *
+                        static_cast<double>(g.in_cols + padding[2] + padding[3]) *
+                        static_cast<double>(std::max(g.in_channels, g.out_channels));
+  require(padded <= kMaxPaddedElements, "the padded images of " + shapes + " are too large");
+  const Shape expected{g.batch, g.out_rows, g.out_cols, g.out_channels};
+  require(y.shape == expected,
+          shapes + " give " + to_string(expected) + ", but y has " + to_string(y.shape));
+  return g;
+}
+
+// What an instruction computes: which operand it writes.
+enum class Pass { forward, data_gradient, weight_gradient };
+
+template <class T, Pass pass, bool depthwise>
+class Convolution final : public Instruction {
+ public:
+  Convolution(const Operand& first, const Operand& second, const Operand& bias, const Operand& out,
+              const ConvolutionGeometry& geometry, Activation activation)
+      : first_(first),
+        second_(second),
+        bias_(bias),
+        out_(out),
+        geometry_(geometry),
+        activation_(activation) {
+    const ConvolutionMemory memory = needed_memory();
+    require(memory.thread <= kMaxThreadBytes, "padding and dilation make the images too large");
+    workspace_bytes_ = memory.shared;
+  }
+
+  void run(const Frame& frame) const override {
+    if (out_.size() == 0) return;
+    const T* first = frame.data<T>(first_);
+    const T* second = frame.data<T>(second_);
+    const T* bias = bias_.slot >= 0 ? frame.data<T>(bias_) : nullptr;
+    T* out = frame.data<T>(out_);
+    const ConvolutionGeometry& g = geometry_;
+    void* workspace = frame.workspace;
+    if constexpr (depthwise) {
+      const DepthwiseKernels<T>& kernels = depthwise_kernels<T>();
+      if constexpr (pass == Pass::forward) {
+        kernels.forward(g, first, second, bias, activation_, out, workspace);
+      } else if constexpr (pass == Pass::data_gradient) {
+        kernels.data_gradient(g, first, second, out, workspace);
+      } else {
+        kernels.weight_gradient(g, first, second, out, workspace);
+      }
+    } else {
+      const ConvolutionKernels<T>& kernels = convolution_kernels<T>();
+      if constexpr (pass == Pass::forward) {
+        kernels.forward(g, first, second, bias, activation_, out, workspace);
+      } else if constexpr (pass == Pass::data_gradient) {
+        kernels.data_gradient(g, first, second, bias, activation_, out, workspace);
+      } else {
+        convolution_weights_kernels<T>().weight_gradient(g, first, second, out, workspace);
+      }
+    }
+  }
+
+  std::int64_t workspace_bytes() const override { return workspace_bytes_; }
+  double flops() const override { return geometry_.flops(); }
+
+ private:
+  ConvolutionMemory needed_memory() const {
+    if (out_.size() == 0) return {};
+    if constexpr (depthwise) {
+      const DepthwiseKernels<T>& kernels = depthwise_kernels<T>();
+      return pass == Pass::forward         ? kernels.forward_memory(geometry_)
+             : pass == Pass::data_gradient ? kernels.data_gradient_memory(geometry_)
+                                           : kernels.weight_gradient_memory(geometry_);
+    } else {
+      return pass == Pass::forward ? convolution_kernels<T>().forward_memory(geometry_)
+             : pass == Pass::data_gradient
+                 ? convolution_kernels<T>().data_gradient_memory(geometry_)
+                 : convolution_weights_kernels<T>().memory(geometry_);
+    }
+  }
+
+  Operand first_, second_, bias_, out_;
+  ConvolutionGeometry geometry_;
+  Activation activation_;
+  std::int64_t workspace_bytes_ = 0;
+};
+
+template <Pass pass, bool depthwise>
+std::unique_ptr<Instruction> make(const Operands& inputs, const Operands& outputs,
+                                  const Attributes& attributes) {
+  constexpr bool takes_bias = pass == Pass::forward || (pass == Pass::data_gradient && !depthwise);
+  constexpr const char* names = pass == Pass::forward         ? "x and kernel"
+                                : pass == Pass::data_gradient ? "dy and kernel"
+                                                              : "x and dy";
+  require((inputs.size() == 2 || (takes_bias && inputs.size() == 3)) && outputs.size() == 1,
+          std::string("takes ") + names + (takes_bias ? ", optionally a bias," : "") +
+              " and has one output");
+  const Operand& x = pass == Pass::data_gradient ? outputs[0] : inputs[0];
+  const Operand& kernel = pass == Pass::weight_gradient ? outputs[0] : inputs[1];
+  const Operand& y = pass == Pass::forward         ? outputs[0]
+                     : pass == Pass::data_gradient ? inputs[0]
+                                                   : inputs[1];
+  const ConvolutionGeometry geometry = make_geometry(x, kernel, y, attributes, depthwise);
+  Activation activation = Activation::none;
+  if constexpr (takes_bias) {
+    activation = activation_from_name(attributes.text("activation", "none"));
+  }
+  Operand bias;
+  if (inputs.size() == 3) {
+    bias = inputs[2];
+    const std::int64_t channels = outputs[0].shape[3];
+    require(bias.dtype == outputs[0].dtype && bias.shape == Shape{channels},
+            std::string("takes a bias of ") + std::to_string(channels) + " " +
+                dtype_name(outputs[0].dtype) + " elements, got " + dtype_name(bias.dtype) + " " +
+                to_string(bias.shape));
+  }
+  if (outputs[0].dtype == DType::float32) {
+    return std::make_unique<Convolution<float, pass, depthwise>>(inputs[0], inputs[1], bias,
+                                                                 outputs[0], geometry, activation);
+  }
+  return std::make_unique<Convolution<double, pass, depthwise>>(inputs[0], inputs[1], bias,
+                                                                outputs[0], geometry, activation);
+}
+
+const RegisterInstruction conv2d("conv2d", make<Pass::forward, false>);
+const RegisterInstruction conv2d_data_gradient("conv2d_data_gradient",
+                                               make<Pass::data_gradient, false>);
+const RegisterInstruction conv2d_weight_gradient("conv2d_weight_gradient",
+                                                 make<Pass::weight_gradient, false>);
+const RegisterInstruction depthwise_conv2d("depthwise_conv2d", make<Pass::forward, true>);
+const RegisterInstruction depthwise_conv2d_data_gradient("depthwise_conv2d_data_gradient",
+                                                         make<Pass::data_gradient, true>);
+const RegisterInstruction depthwise_conv2d_weight_gradient("depthwise_conv2d_weight_gradient",
+                                                           make<Pass::weight_gradient, true>);
+
+}  // namespace
+}  // namespace kcore

@@ -1,0 +1,348 @@
+"""conv2d, depthwise_conv2d and their gradients against float64 sums over taps."""
+
+import itertools
+
+import numpy as np
+import pytest
+from native import run1
+
+from kcore import _core
+
+
+def span(kernel, dilation):
+    return (kernel - 1) * dilation + 1
+
+
+class Case:
+    """One geometry, with operands and the reference results in float64."""
+
+    def __init__(
+        self,
+        x_shape,
+        kernel_size,
+        filters,
+        strides=(1, 1),
+        padding=(0, 0, 0, 0),
+        dilation=(1, 1),
+        groups=1,
+        depthwise=False,
+        dtype="float32",
+    ):
+        rng = np.random.default_rng(7)
+        self.groups, self.depthwise, self.dtype = groups, depthwise, dtype
+        self.strides, self.padding, self.dilation = strides, padding, dilation
+        batch, rows, cols, channels = x_shape
+        last = (channels, filters) if depthwise else (channels // groups, filters)
+        self.x = rng.uniform(-1, 1, x_shape).astype(dtype)
+        self.kernel = rng.uniform(-1, 1, (*kernel_size, *last)).astype(dtype)
+        top, bottom, left, right = padding
+        self.out = [
+            (extent + before + after - span(k, d)) // s + 1
+            for extent, before, after, k, d, s in zip(
+                (rows, cols), (top, left), (bottom, right), kernel_size, dilation, strides, strict=True
+            )
+        ]
+        outputs = channels * filters if depthwise else filters
+        self.dy = rng.uniform(-1, 1, (batch, *self.out, outputs)).astype(dtype)
+        self.bias = rng.uniform(-1, 1, outputs).astype(dtype)
+        self.attributes = {"strides": strides, "padding": padding, "dilation": dilation}
+        if not depthwise:
+            self.attributes["groups"] = groups
+
+    def windows(self, padded):
+        """(tap row, tap column, what every output reads there), as views of the padded images."""
+        for u, v in itertools.product(*map(range, self.kernel.shape[:2])):
+            at = [
+                slice(t * d, t * d + (n - 1) * s + 1, s)
+                for t, d, n, s in zip((u, v), self.dilation, self.out, self.strides, strict=True)
+            ]
+            yield u, v, padded[:, at[0], at[1]]
+
+    def padded(self):
+        top, bottom, left, right = self.padding
+        return np.pad(self.x.astype("float64"), ((0, 0), (top, bottom), (left, right), (0, 0)))
+
+    def product(self, window, kernel):
+        if self.depthwise:
+            return (window[..., None] * kernel).reshape(*window.shape[:3], kernel.size)
+        parts = zip(np.split(window, self.groups, -1), np.split(kernel, self.groups, -1), strict=True)
+        return np.concatenate([w @ k for w, k in parts], -1)
+
+    def forward(self):
+        y = np.zeros(self.dy.shape)
+        for u, v, window in self.windows(self.padded()):
+            y += self.product(window, self.kernel[u, v].astype("float64"))
+        return y
+
+    def data_gradient(self):
+        padded = np.zeros(self.padded().shape)
+        kernel = self.kernel.astype("float64")
+        for u, v, window in self.windows(padded):
+            if self.depthwise:
+                window += (self.dy.reshape(*self.dy.shape[:3], *kernel.shape[2:]) * kernel[u, v]).sum(-1)
+            else:
+                parts = zip(
+                    np.split(self.dy.astype("float64"), self.groups, -1),
+                    np.split(kernel[u, v], self.groups, -1),
+                    strict=True,
+                )
+                window += np.concatenate([d @ k.T for d, k in parts], -1)
+        top, _, left, _ = self.padding
+        return padded[:, top : top + self.x.shape[1], left : left + self.x.shape[2]]
+
+    def weight_gradient(self):
+        gradient = np.zeros(self.kernel.shape)
+        dy = self.dy.astype("float64")
+        for u, v, window in self.windows(self.padded()):
+            if self.depthwise:
+                dy5 = dy.reshape(*dy.shape[:3], *self.kernel.shape[2:])
+                gradient[u, v] = np.einsum("nijc,nijcm->cm", window, dy5)
+            else:
+                parts = zip(np.split(window, self.groups, -1), np.split(dy, self.groups, -1), strict=True)
+                gradient[u, v] = np.concatenate(
+                    [np.tensordot(w, d, ((0, 1, 2), (0, 1, 2))) for w, d in parts], -1
+                )
+        return gradient
+
+    def check(self, passes=("forward", "data_gradient", "weight_gradient")):
+        name = "depthwise_conv2d" if self.depthwise else "conv2d"
+        taps = self.kernel.shape[0] * self.kernel.shape[1]
+        inner = 1 if self.depthwise else self.kernel.shape[2]
+        pixels = max(1, self.dy.size // max(1, self.dy.shape[3]))
+        depths = {
+            "forward": taps * inner,
+            "data_gradient": taps * (self.dy.shape[3] // self.groups),
+            "weight_gradient": pixels,
+        }
+        for which in passes:
+            operands = {
+                "forward": (name, [self.x, self.kernel], self.dy.shape),
+                "data_gradient": (name + "_data_gradient", [self.dy, self.kernel], self.x.shape),
+                "weight_gradient": (name + "_weight_gradient", [self.x, self.dy], self.kernel.shape),
+            }[which]
+            got = run1(operands[0], operands[1], (operands[2], self.dtype), **self.attributes)
+            # The rounding of a sum of that many products of numbers in [-1, 1].
+            bound = 2 * np.finfo(self.dtype).eps * (4 + depths[which])
+            np.testing.assert_allclose(got, getattr(self, which)(), rtol=0, atol=bound, err_msg=which)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 5, 15, 16, 17, 31, 32, 33])
+@pytest.mark.parametrize("filters", [1, 3, 16, 17, 32, 33, 70])
+def test_channels(channels, filters):
+    Case((2, 5, 7, channels), (3, 3), filters).check()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kernel", [(1, 1), (2, 3), (3, 2), (5, 5), (7, 7), (1, 4)])
+@pytest.mark.parametrize("strides", [(1, 1), (2, 2), (3, 1), (1, 2), (9, 5)])
+def test_kernels_and_strides(kernel, strides, dtype):
+    Case((2, 11, 9, 5), kernel, 6, strides, dtype=dtype).check()
+    top, left = kernel[0] // 2, (kernel[1] - 1) // 2
+    padding = (top, kernel[0] - 1 - top, left, kernel[1] - 1 - left)
+    Case((2, 11, 9, 5), kernel, 6, strides, padding, dtype=dtype).check()
+
+
+@pytest.mark.parametrize("dilation", [(2, 2), (1, 3), (4, 1)])
+@pytest.mark.parametrize("strides", [(1, 1), (2, 3), (4, 2), (6, 6)])
+@pytest.mark.parametrize("padding", [(0, 0, 0, 0), (2, 1, 0, 2)])
+def test_dilation(dilation, strides, padding):
+    Case((2, 13, 12, 4), (3, 2), 5, strides, padding, dilation).check()
+    Case((2, 13, 12, 4), (3, 2), 2, strides, padding, dilation, depthwise=True).check()
+
+
+@pytest.mark.parametrize("padding", [(2, 0, 0, 0), (0, 2, 0, 1), (0, 0, 2, 0), (1, 2, 2, 1)])
+@pytest.mark.parametrize("strides", [(1, 1), (2, 2)])
+def test_asymmetric_padding(padding, strides):
+    Case((3, 6, 5, 3), (3, 3), 4, strides, padding).check()
+    Case((3, 6, 5, 3), (3, 3), 1, strides, padding, depthwise=True).check()
+
+
+def test_padding_wider_than_the_image():
+    Case((2, 1, 2, 3), (7, 7), 4, padding=(6, 9, 8, 6)).check()
+    Case((2, 1, 2, 3), (7, 7), 2, padding=(6, 9, 8, 6), depthwise=True).check()
+
+
+@pytest.mark.parametrize(
+    ("channels", "filters", "groups"), [(4, 6, 2), (6, 6, 6), (32, 64, 2), (34, 17, 17), (9, 99, 3)]
+)
+@pytest.mark.parametrize("strides", [(1, 1), (2, 1)])
+def test_groups(channels, filters, groups, strides):
+    Case((2, 6, 7, channels), (3, 3), filters, strides, (1, 1, 1, 1), groups=groups).check()
+
+
+@pytest.mark.parametrize(
+    ("x_shape", "filters", "padding"),
+    [
+        ((1, 32, 33, 3), 40, (1, 1, 1, 1)),
+        ((7, 28, 28, 1), 32, (0, 0, 0, 0)),
+        ((33, 4, 4, 40), 48, (1, 1, 1, 1)),
+        ((3, 26, 26, 32), 64, (0, 0, 0, 0)),
+        ((1, 8, 8, 256), 128, (1, 1, 1, 1)),
+        ((129, 1, 1, 20), 33, (1, 1, 1, 1)),
+    ],
+)
+def test_many_blocks(x_shape, filters, padding):
+    Case(x_shape, (3, 3), filters, padding=padding).check()
+
+
+@pytest.mark.parametrize("batch", [0, 1])
+@pytest.mark.parametrize("depthwise", [False, True])
+def test_small_batches(batch, depthwise):
+    Case((batch, 5, 5, 3), (3, 3), 2, depthwise=depthwise).check()
+    Case((batch, 5, 5, 3), (3, 3), 2, (2, 2), (1, 1, 1, 1), depthwise=depthwise).check()
+
+
+def test_no_channels():
+    bias = np.array([1.5, -2], "float32")
+    x, kernel = np.zeros((2, 4, 4, 0), "float32"), np.zeros((3, 3, 0, 2), "float32")
+    y = run1("conv2d", [x, kernel, bias], ((2, 2, 2, 2), "float32"), activation="relu")
+    np.testing.assert_array_equal(y, np.broadcast_to([1.5, 0], y.shape))
+    dy, kernel = np.zeros((2, 2, 2, 0), "float32"), np.zeros((3, 3, 3, 0), "float32")
+    dx = run1("conv2d_data_gradient", [dy, kernel], ((2, 4, 4, 3), "float32"))
+    np.testing.assert_array_equal(dx, np.zeros((2, 4, 4, 3)))
+
+
+def test_batch_0_has_a_weight_gradient_of_zeros():
+    x, dy = np.zeros((0, 5, 5, 3), "float32"), np.zeros((0, 3, 3, 4), "float32")
+    got = run1("conv2d_weight_gradient", [x, dy], ((3, 3, 3, 4), "float32"))
+    np.testing.assert_array_equal(got, np.zeros((3, 3, 3, 4)))
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4, 7, 8, 15, 16, 17, 33])
+@pytest.mark.parametrize("multiplier", [1, 2, 3])
+def test_depthwise_channels(channels, multiplier):
+    Case((2, 9, 17, channels), (3, 3), multiplier, padding=(1, 1, 1, 1), depthwise=True).check()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kernel", [(1, 1), (2, 3), (5, 5), (1, 7), (7, 1)])
+@pytest.mark.parametrize("strides", [(1, 1), (2, 2), (3, 1), (9, 5)])
+def test_depthwise_kernels_and_strides(kernel, strides, dtype):
+    Case((2, 11, 20, 5), kernel, 1, strides, depthwise=True, dtype=dtype).check()
+    top, left = kernel[0] // 2, (kernel[1] - 1) // 2
+    padding = (top, kernel[0] - 1 - top, left, kernel[1] - 1 - left)
+    Case((2, 11, 20, 5), kernel, 1, strides, padding, depthwise=True, dtype=dtype).check()
+
+
+def test_depthwise_in_many_tasks():
+    Case((5, 30, 31, 20), (3, 3), 1, padding=(1, 1, 1, 1), depthwise=True).check()
+
+
+@pytest.mark.parametrize("activation", ["none", "relu"])
+@pytest.mark.parametrize("filters", [5, 16, 40])
+def test_bias_and_activation(activation, filters):
+    def expected(sums, bias):
+        return np.maximum(sums + bias, 0) if activation == "relu" else sums + bias
+
+    for depthwise in (False, True):
+        case = Case((2, 6, 7, 3), (3, 2), filters, (1, 2), (1, 1, 0, 1), depthwise=depthwise)
+        name = "depthwise_conv2d" if depthwise else "conv2d"
+        got = run1(
+            name,
+            [case.x, case.kernel, case.bias],
+            (case.dy.shape, "float32"),
+            activation=activation,
+            **case.attributes,
+        )
+        np.testing.assert_allclose(got, expected(case.forward(), case.bias), rtol=0, atol=1e-5)
+    bias = np.linspace(-1, 1, 3).astype("float32")
+    case = Case((2, 6, 7, 3), (3, 2), filters, (1, 2), (1, 1, 0, 1))
+    got = run1(
+        "conv2d_data_gradient",
+        [case.dy, case.kernel, bias],
+        (case.x.shape, "float32"),
+        activation=activation,
+        **case.attributes,
+    )
+    np.testing.assert_allclose(got, expected(case.data_gradient(), bias), rtol=0, atol=1e-4)
+
+
+def test_nan_stays_where_it_is_read():
+    x = np.zeros((1, 8, 8, 2), "float32")
+    x[0, 4, 4, 1] = np.nan
+    kernel = np.ones((3, 3, 2, 3), "float32")
+    y = run1("conv2d", [x, kernel], ((1, 8, 8, 3), "float32"), padding=(1, 1, 1, 1))
+    expected = np.zeros((8, 8), bool)
+    expected[3:6, 3:6] = True
+    np.testing.assert_array_equal(np.isnan(y[0]), np.repeat(expected[..., None], 3, -1))
+
+
+def program(name, shapes, out, dtype="float32", **attributes):
+    buffers = [("external", dtype, shape, None) for shape in (*shapes, out)]
+    ins = list(range(len(shapes)))
+    return _core.Program(buffers, [(name, ins, [len(shapes)], attributes)], ins, [len(shapes)], 0, 1)
+
+
+X, KERNEL, Y = (2, 6, 6, 4), (3, 3, 4, 8), (2, 4, 4, 8)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "out", "attributes", "message"),
+    [
+        ([X], Y, {}, "takes x and kernel, optionally a bias, and has one output"),
+        ([X, KERNEL, (8,), (8,)], Y, {}, "takes x and kernel"),
+        ([(6, 6, 4), KERNEL], Y, {}, r"x must have 4 axes, got the shape \(6, 6, 4\)"),
+        ([X, (3, 4, 8)], Y, {}, "kernel must have 4 axes"),
+        ([X, KERNEL], (2, 4, 32), {}, "y must have 4 axes"),
+        ([X, (3, 3, 5, 8)], Y, {}, r"the channels of x \(2, 6, 6, 4\) and kernel .* differ in 1 groups"),
+        ([X, KERNEL], Y, {"groups": 3}, "do not divide into 3 groups"),
+        ([X, KERNEL], Y, {"groups": 0}, "do not divide into 0 groups"),
+        ([X, KERNEL], Y, {"groups": 2}, "differ in 2 groups"),
+        ([X, (7, 3, 4, 8)], Y, {}, "extent 7 is larger than the padded image's 6"),
+        ([X, KERNEL], Y, {"dilation": (1, 3)}, "extent 7 is larger than the padded image's 6"),
+        ([X, (0, 3, 4, 8)], Y, {}, "the kernel has an extent of 0"),
+        ([X, KERNEL], Y, {"padding": (2**30,) * 4}, "the padded images of x .* are too large"),
+        ([X, KERNEL], Y, {"padding": (0, 0, 0, -1)}, "padding must be 4 integers of at least 0"),
+        ([X, KERNEL], Y, {"padding": (1, 1)}, r"padding must be 4 integers of at least 0, got \(1, 1\)"),
+        ([X, KERNEL], Y, {"strides": (0, 1)}, "strides must be 2 integers of at least 1"),
+        ([X, KERNEL], Y, {"strides": (1, 2**40)}, "strides must be 2 integers"),
+        ([X, KERNEL], Y, {"dilation": (1,)}, "dilation must be 2 integers of at least 1"),
+        ([X, KERNEL], Y, {"strides": (2, 2)}, r"give \(2, 2, 2, 8\), but y has \(2, 4, 4, 8\)"),
+        ([X, KERNEL], (3, 4, 4, 8), {}, r"give \(2, 4, 4, 8\), but y has \(3, 4, 4, 8\)"),
+        ([X, KERNEL, (7,)], Y, {}, r"takes a bias of 8 float32 elements, got float32 \(7,\)"),
+        ([X, KERNEL], Y, {"activation": "gauss"}, "there is no activation 'gauss'"),
+        ([(0, 2**40, 6, 4), KERNEL], Y, {}, "x is too large"),
+    ],
+)
+def test_errors(shapes, out, attributes, message):
+    with pytest.raises(ValueError, match="conv2d: .*" + message):
+        program("conv2d", shapes, out, **attributes)
+
+
+@pytest.mark.parametrize(
+    ("name", "shapes", "out", "message"),
+    [
+        ("conv2d_data_gradient", [Y], X, "takes dy and kernel"),
+        ("conv2d_data_gradient", [(2, 5, 4, 8), KERNEL], X, r"give \(2, 4, 4, 8\), but y has"),
+        ("conv2d_data_gradient", [Y, KERNEL, (8,)], X, "takes a bias of 4 float32 elements"),
+        ("conv2d_weight_gradient", [X, Y, (8,)], KERNEL, "takes x and dy and has one output"),
+        ("conv2d_weight_gradient", [X, Y], (3, 3, 3, 8), "differ in 1 groups"),
+        ("depthwise_conv2d", [X, (3, 3, 3, 2)], Y, "the channels of x .* differ"),
+        ("depthwise_conv2d", [X, (3, 3, 4, 1)], Y, r"give \(2, 4, 4, 4\), but y has"),
+        ("depthwise_conv2d_data_gradient", [Y, (3, 3, 4, 2), (4,)], X, "takes dy and kernel and has"),
+        ("depthwise_conv2d_weight_gradient", [X, (2, 4, 4, 7)], (3, 3, 4, 2), "but y has"),
+    ],
+)
+def test_errors_of_the_others(name, shapes, out, message):
+    with pytest.raises(ValueError, match=name + ": .*" + message):
+        program(name, shapes, out)
+
+
+def test_dtypes():
+    with pytest.raises(ValueError, match="conv2d: has no kernel for int32"):
+        program("conv2d", [X, KERNEL], Y, dtype="int32")
+    buffers = [("external", d, s, None) for d, s in (("float32", X), ("float64", KERNEL), ("float32", Y))]
+    with pytest.raises(ValueError, match="conv2d: kernel must be float32, got float64"):
+        _core.Program(buffers, [("conv2d", [0, 1], [2], {})], [0, 1], [2], 0, 1)
+
+
+def test_images_that_dilation_makes_too_large():
+    far = 2**20
+    with pytest.raises(ValueError, match="padding and dilation make the images too large"):
+        program(
+            "conv2d",
+            [(1, 1, 1, 64), (2, 2, 64, 1)],
+            (1, 1, 1, 1),
+            dilation=(far, far),
+            padding=(far, 0, far, 0),
+        )
