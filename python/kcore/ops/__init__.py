@@ -6,3 +6,4 @@ computes at once and returns NumPy.
 
 from kcore.graph.primitives import cast, reshape
 from kcore.ops.elementwise import *
+from kcore.ops.linalg import *
