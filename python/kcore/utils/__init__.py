@@ -1,5 +1,7 @@
 """What surrounds a model: progress, configs, files, workers that make batches, HDF5, summaries."""
 
+from kcore.random_seed import set_random_seed
+
 from . import data_utils, generic_utils, io_utils, layer_utils, np_utils
 from .data_utils import (
     GeneratorEnqueuer,
@@ -52,6 +54,7 @@ __all__ = [
     "print_summary",
     "register_keras_serializable",
     "serialize_keras_object",
+    "set_random_seed",
     "to_categorical",
     "validate_file",
 ]
