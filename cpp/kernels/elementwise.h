@@ -99,7 +99,7 @@ struct ElementwiseStep {
 };
 
 struct ElementwisePlan {
-  static constexpr int kMaxOperands = 64;  // inputs, and outputs
+  static constexpr int kMaxOperands = 256;  // inputs, and outputs
 
   std::int64_t size;   // elements of each output
   std::int64_t block;  // elements that a step handles at once, a multiple of 64

@@ -115,7 +115,7 @@ class Elementwise final : public Instruction {
     require(!outputs.empty(), "needs an output");
     require(inputs.size() <= ElementwisePlan::kMaxOperands &&
                 outputs.size() <= ElementwisePlan::kMaxOperands,
-            "takes at most 64 inputs and outputs");
+            "takes at most 256 inputs and outputs");
     const Shape& shape = outputs[0].shape;
     for (const Operand& output : outputs) {
       require(output.shape == shape,

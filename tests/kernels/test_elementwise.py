@@ -538,5 +538,5 @@ def test_outputs_of_different_shapes():
 def test_no_output_and_too_many():
     with pytest.raises(ValueError, match="needs an output"):
         expression([], [], [], [], [])
-    with pytest.raises(ValueError, match="at most 64"):
-        expression([np.ones(1)] * 65, [((1,), "float64")], ["exp"], [[0]])
+    with pytest.raises(ValueError, match="at most 256"):
+        expression([np.ones(1)] * 257, [((1,), "float64")], ["exp"], [[0]])
