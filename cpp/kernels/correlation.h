@@ -230,9 +230,10 @@ void gather_tile(const GatherTile<T>& tile) {
     for (std::int64_t m = 0; m < depth.middle; ++m) {
       const T* a = tile.a + o * depth.outer_pitch + m * depth.middle_pitch;
       const std::int64_t step = depth.step;
+      const std::int64_t b_stride = tile.b_stride;
       multiply_accumulate<T>(
-          depth.inner, [=](std::int64_t p, int i) { return a[p * step + a_rows[i]]; }, b,
-          tile.b_stride, acc);
+          depth.inner, [=](std::int64_t p, int i) { return a[p * step + a_rows[i]]; },
+          [=](std::int64_t p, int j) { return load(b + p * b_stride + j * kWidth<T>); }, acc);
       b += depth.inner * tile.b_stride;
     }
   }
@@ -249,8 +250,14 @@ void gather_tile(const GatherTile<T>& tile) {
       T* c = tile.c + tile.c_rows[i] + j * width;
       Vec<T> x = acc[i][j];
       if (tile.add) x += whole ? load(c) : load_partial(c, last);
-      x = finish<T>(x + bias, tile.activation);
+      x += bias;
+      if (tile.activation == Activation::relu) x = maximum<T>(x, Vec<T>{});
       whole ? store(c, x) : store_partial(c, x, last);
+    }
+  }
+  if (tile.activation > Activation::relu) {
+    for (int i = 0; i < Rows; ++i) {
+      activate_block<T>(tile.c + tile.c_rows[i], 0, 1, tile.cols, tile.activation);
     }
   }
 }

@@ -83,7 +83,8 @@ KCORE_INLINE void filter_pixels(const Filter<T>& f, const T* source_row, T* out_
   T* y = out_row + j * f.cols.out_step * f.channels + c;
 #pragma GCC unroll 8
   for (int q = 0; q < Pixels; ++q) {
-    const Vec<T> value = finish<T>(acc[q] + bias, f.activation);
+    Vec<T> value = acc[q] + bias;
+    if (f.activation == Activation::relu) value = maximum<T>(value, Vec<T>{});
     T* to = y + q * f.cols.out_step * f.channels;
     whole ? store(to, value) : store_partial(to, value, lanes);
   }
@@ -108,6 +109,9 @@ void filter_row(const Filter<T>& f, std::int64_t image, std::int64_t i, Range in
     }
     for (; j < interior.last; ++j) filter_pixels<T, 1>(f, source, out, i, j, c, lanes, rows, all);
     for (; j < f.cols.out; ++j) border(j);
+  }
+  if (f.activation > Activation::relu) {
+    activate_block<T>(out, f.cols.out_step * f.channels, f.cols.out, f.channels, f.activation);
   }
 }
 

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "kernels/convolution.h"
+#include "program/epilogue_attributes.h"
 #include "program/instruction.h"
 
 namespace kcore {
@@ -15,12 +16,6 @@ namespace {
 constexpr std::int64_t kMaxExtent = std::numeric_limits<std::int32_t>::max();
 constexpr double kMaxPaddedElements = 1e15;
 constexpr std::int64_t kMaxThreadBytes = std::int64_t{1} << 30;
-
-Activation activation_from_name(const std::string& name) {
-  if (name == "none") return Activation::none;
-  if (name == "relu") return Activation::relu;
-  throw InvalidProgram("there is no activation '" + name + "'");
-}
 
 std::vector<std::int64_t> list(const Attributes& attributes, const char* name, std::size_t count,
                                std::int64_t fallback, std::int64_t least) {

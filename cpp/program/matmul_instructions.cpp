@@ -2,19 +2,11 @@
 #include <algorithm>
 
 #include "kernels/gemm.h"
+#include "program/epilogue_attributes.h"
 #include "program/instruction.h"
 
 namespace kcore {
 namespace {
-
-Activation activation_from_name(const std::string& name) {
-  if (name == "none") return Activation::none;
-  if (name == "relu") return Activation::relu;
-  if (name == "sigmoid") return Activation::sigmoid;
-  if (name == "tanh") return Activation::tanh;
-  if (name == "softplus") return Activation::softplus;
-  throw InvalidProgram("there is no activation '" + name + "'");
-}
 
 template <class T>
 class Matmul final : public Instruction {

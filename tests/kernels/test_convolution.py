@@ -228,11 +228,20 @@ def test_depthwise_in_many_tasks():
     Case((5, 30, 31, 20), (3, 3), 1, padding=(1, 1, 1, 1), depthwise=True).check()
 
 
-@pytest.mark.parametrize("activation", ["none", "relu"])
+ACTIVATIONS = {
+    "none": lambda z: z,
+    "relu": lambda z: np.maximum(z, 0),
+    "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
+    "tanh": np.tanh,
+    "softplus": lambda z: np.logaddexp(0, z),
+}
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("filters", [5, 16, 40])
 def test_bias_and_activation(activation, filters):
     def expected(sums, bias):
-        return np.maximum(sums + bias, 0) if activation == "relu" else sums + bias
+        return ACTIVATIONS[activation](sums + bias)
 
     for depthwise in (False, True):
         case = Case((2, 6, 7, 3), (3, 2), filters, (1, 2), (1, 1, 0, 1), depthwise=depthwise)
