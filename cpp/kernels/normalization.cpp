@@ -26,6 +26,11 @@ struct Blocks {
   std::int64_t end(std::int64_t block) const { return smaller(rows, (block + 1) * size); }
 };
 
+template <int n>
+struct Rows {
+  static constexpr int value = n;
+};
+
 // f(c) on whole vectors of columns, then g(c) on single ones.
 template <class T, class F, class G>
 KCORE_INLINE void over_columns(std::int64_t columns, const F& f, const G& g) {
@@ -34,37 +39,33 @@ KCORE_INLINE void over_columns(std::int64_t columns, const F& f, const G& g) {
   for (; c < columns; ++c) g(c);
 }
 
-// The sums over a block's rows of two quantities, vectors of four columns at a time. `Vector` and
-// `Single` are called with (row, column, first sum, second sum).
+// The sums over a block's rows of two quantities, which `vector` and `single` add for (row,
+// column); the second is optional. Four rows at a time, so that memory is read along the rows.
 template <class T, class Vector, class Single>
 KCORE_INLINE void sum_block(std::int64_t begin, std::int64_t end, std::int64_t columns, T* first,
                             T* second, const Vector& vector, const Single& single) {
-  constexpr std::int64_t width = kWidth<T>;
-  std::int64_t c = 0;
-  for (; c + 4 * width <= columns; c += 4 * width) {
-    Vec<T> a[4] = {}, b[4] = {};
-    for (std::int64_t r = begin; r < end; ++r) {
+  std::memset(first, 0, static_cast<std::size_t>(columns) * sizeof(T));
+  if (second != nullptr) std::memset(second, 0, static_cast<std::size_t>(columns) * sizeof(T));
+  const auto add_rows = [&](std::int64_t r, auto rows) {
+    over_columns<T>(
+        columns,
+        [&](std::int64_t c) {
+          Vec<T> a = load(first + c), b{};
+          if (second != nullptr) b = load(second + c);
 #pragma GCC unroll 4
-      for (int k = 0; k < 4; ++k) vector(r, c + k * width, a[k], b[k]);
-    }
-#pragma GCC unroll 4
-    for (int k = 0; k < 4; ++k) {
-      store(first + c + k * width, a[k]);
-      if (second != nullptr) store(second + c + k * width, b[k]);
-    }
-  }
-  for (; c + width <= columns; c += width) {
-    Vec<T> a{}, b{};
-    for (std::int64_t r = begin; r < end; ++r) vector(r, c, a, b);
-    store(first + c, a);
-    if (second != nullptr) store(second + c, b);
-  }
-  for (; c < columns; ++c) {
-    T a = 0, b = 0;
-    for (std::int64_t r = begin; r < end; ++r) single(r, c, a, b);
-    first[c] = a;
-    if (second != nullptr) second[c] = b;
-  }
+          for (int k = 0; k < rows.value; ++k) vector(r + k, c, a, b);
+          store(first + c, a);
+          if (second != nullptr) store(second + c, b);
+        },
+        [&](std::int64_t c) {
+          T b = second != nullptr ? second[c] : T{0};
+          for (int k = 0; k < rows.value; ++k) single(r + k, c, first[c], b);
+          if (second != nullptr) second[c] = b;
+        });
+  };
+  std::int64_t r = begin;
+  for (; r + 4 <= end; r += 4) add_rows(r, Rows<4>{});
+  for (; r < end; ++r) add_rows(r, Rows<1>{});
 }
 
 // Per block: `sums` holds the columns' means, `squares` their sums of squared deviations.

@@ -5,7 +5,7 @@ import numpy as np
 from kcore import _core
 
 
-def run(name, inputs, outputs, *, seed=0, step=0, **attributes):
+def run(name, inputs, outputs, /, *, seed=0, step=0, **attributes):
     """Run the instruction on 1 and on 2 threads, check that the bits agree, return the outputs.
 
     ``inputs``: arrays. ``outputs``: a ``(shape, dtype)`` for each.
@@ -29,6 +29,6 @@ def run(name, inputs, outputs, *, seed=0, step=0, **attributes):
     return results[0]
 
 
-def run1(name, inputs, output, **kwargs):
+def run1(name, inputs, output, /, **kwargs):
     """``run`` for an instruction with one output."""
     return run(name, inputs, [output], **kwargs)[0]
