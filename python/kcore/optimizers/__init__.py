@@ -1,0 +1,74 @@
+"""Optimizers: how weights change, given gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kcore.lookup import lookup
+from kcore.optimizers import schedules
+from kcore.optimizers.optimizer import Optimizer, Slot
+from kcore.optimizers.rules import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Nadam, RMSprop
+from kcore.utils.serialization import get_registered_object, serialize_keras_object
+
+__all__ = [
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Nadam",
+    "Optimizer",
+    "RMSprop",
+    "Slot",
+    "adadelta",
+    "adagrad",
+    "adam",
+    "adamax",
+    "deserialize",
+    "get",
+    "nadam",
+    "rmsprop",
+    "schedules",
+    "serialize",
+    "sgd",
+]
+
+sgd = SGD
+rmsprop = RMSprop
+adagrad = Adagrad
+adadelta = Adadelta
+adam = Adam
+adamax = Adamax
+nadam = Nadam
+
+_KNOWN = {cls.__name__: cls for cls in (SGD, RMSprop, Adagrad, Adadelta, Adam, AdamW, Adamax, Nadam)}
+_BY_LOWER_CASE = {name.lower(): name for name in _KNOWN}
+
+
+def serialize(optimizer: Optimizer) -> Any:
+    """``{"class_name": ..., "config": ...}``."""
+    return serialize_keras_object(optimizer)
+
+
+def deserialize(config: Any, custom_objects: dict | None = None) -> Any:
+    """The optimizer that ``serialize`` described, whatever the case of its name.
+
+    Raises:
+        ValueError: it is unknown.
+    """
+    name = config.get("class_name") if isinstance(config, dict) else config
+    if isinstance(name, str) and get_registered_object(name, custom_objects) is None:
+        name = _BY_LOWER_CASE.get(name.lower(), name)
+        config = {**config, "class_name": name} if isinstance(config, dict) else name
+    return lookup(config, _KNOWN, "optimizer", custom_objects)
+
+
+def get(identifier: Any) -> Any:
+    """An optimizer from a name, a config or a class; an ``Optimizer`` is returned as it is."""
+    if isinstance(identifier, Optimizer):
+        return identifier
+    found = deserialize(identifier)
+    if not isinstance(found, Optimizer):
+        raise ValueError(f"could not interpret {identifier!r} as an optimizer")
+    return found
