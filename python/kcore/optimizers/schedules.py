@@ -38,7 +38,7 @@ class _Decay(LearningRateSchedule):
 
 
 class ExponentialDecay(_Decay):
-    """``initial_learning_rate * decay_rate ** (step / decay_steps)``; ``staircase`` makes the exponent whole."""
+    """``initial_learning_rate * decay_rate ** (step / decay_steps)``; ``staircase`` floors the exponent."""
 
     def __init__(
         self,
@@ -62,7 +62,10 @@ class ExponentialDecay(_Decay):
 
 
 class InverseTimeDecay(_Decay):
-    """``initial_learning_rate / (1 + decay_rate * step / decay_steps)``; ``staircase`` floors the quotient."""
+    """``initial_learning_rate / (1 + decay_rate * (step / decay_steps))``.
+
+    ``staircase`` floors the quotient.
+    """
 
     def __init__(
         self,
