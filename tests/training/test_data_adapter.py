@@ -178,7 +178,7 @@ def test_predicting_needs_no_targets():
 
 
 def test_class_weights_of_arrays():
-    x, y = rows(4)
+    x, _ = rows(4)
     batches = adapt(x, [0, 1, 1, 0], inputs=X, targets=Y, class_weight={0: 2.0, 1: 3.0}, batch_size=4)
     assert next(batches.epoch())[2][0].tolist() == [2, 3, 3, 2]
     assert next(batches.epoch())[2][0].dtype == np.float32

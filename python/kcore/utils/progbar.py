@@ -87,12 +87,13 @@ class Progbar:
 
         ``finalize`` says that this is the last call; by default it is when ``current`` reaches the target.
         """
-        step = current - self._seen_so_far
+        step = max(current - self._seen_so_far, 1)
         for name, value in values or ():
             if name in self.stateful_metrics or (
                 self._stateless_metrics is not None and name not in self._stateless_metrics
             ):
                 self._shown[name] = value
+                self._sums.pop(name, None)
                 continue
             total = self._sums.get(name)
             if total is None:
@@ -133,7 +134,7 @@ class Progbar:
         for name, value in self._shown.items():
             total = self._sums.get(name)
             if total is not None:
-                value = total[0] / max(1, total[1])
+                value = total[0] / total[1]
             try:
                 line += f" - {name}: {_format_number(float(value))}"
             except (TypeError, ValueError):

@@ -185,7 +185,7 @@ def _public_object(name: str, module: str | None = None):
     for room in rooms:
         try:
             namespace = importlib.import_module(f"{root}.{room}")
-        except ModuleNotFoundError:
+        except ImportError:
             continue
         found = getattr(namespace, name, None) if not name.startswith("_") else None
         if inspect.isclass(found) or inspect.isfunction(found):
