@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from kcore import _core
 from kcore.graph import dtypes, phase, report, rng
 from kcore.graph.fuse import fuse
 from kcore.graph.op import Op
@@ -165,12 +164,3 @@ def run_eagerly(op: Op, arrays: list[np.ndarray], attrs: dict[str, Any]) -> Any:
     results = function(arrays)
     return results[0] if len(results) == 1 else tuple(results)
 
-
-def show_core() -> dict[str, Any]:
-    """What the native core runs on."""
-    return {
-        "isa": _core.isa(),
-        "supported_isas": _core.supported_isas(),
-        "openmp": _core.has_openmp(),
-        "num_threads": _core.num_threads(),
-    }

@@ -155,14 +155,15 @@ def _train_epoch(model: Any, train: Batches, handlers: CallbackList, epoch: int)
     averages = _averages(model)
     names = averages.names
     run_step = model.run_step
-    per_batch = handlers.has_train_batch_hooks
+    begins = handlers.defines("on_train_batch_begin")
+    ends = handlers.defines("on_train_batch_end")
     for index, batch in enumerate(train.epoch(epoch)):
         size = len(batch[0][0])
-        if per_batch:
+        if begins:
             handlers.on_train_batch_begin(index, {"batch": index, "size": size})
         values = run_step(batch, True)
         averages.add(values, size)
-        if per_batch:
+        if ends:
             logs = {"batch": index, "size": size}
             logs.update(zip(names, values, strict=True))
             handlers.on_train_batch_end(index, logs)
@@ -174,7 +175,7 @@ def _train_epoch(model: Any, train: Batches, handlers: CallbackList, epoch: int)
 def _evaluate_batches(model: Any, batches: Batches, handlers: CallbackList, bar: Progbar | None = None) -> list[float]:
     model.reset_metrics()
     averages = _averages(model)
-    per_batch = handlers.has_test_batch_hooks
+    per_batch = handlers.defines("on_test_batch_begin") or handlers.defines("on_test_batch_end")
     handlers.on_test_begin()
     for index, batch in enumerate(batches.epoch()):
         size = len(batch[0][0])
@@ -222,7 +223,7 @@ def predict(
     bar = _bar(batches, verbose)
     function = model._predictor()
     collected: list[list[np.ndarray]] = []
-    per_batch = handlers.has_predict_batch_hooks
+    per_batch = handlers.defines("on_predict_batch_begin") or handlers.defines("on_predict_batch_end")
     handlers.on_predict_begin()
     done = 0
     with batches:

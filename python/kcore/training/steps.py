@@ -11,6 +11,7 @@ from kcore import metrics as metrics_module
 from kcore import ops
 from kcore.graph import Function, Tensor, UpdateScope, gradients, placeholder
 from kcore.graph.primitives import cast
+from kcore.optimizers import Optimizer
 from kcore.training.compile import Endpoint
 from kcore.utils.losses_utils import Reduction, compute_weighted_loss, reduce_weighted_loss
 
@@ -132,10 +133,15 @@ def _train(model: Any, total: Tensor) -> None:
     variables = model._collected_trainable_weights
     if not variables:
         return
+    optimizer = model.optimizer
+    if type(optimizer).get_updates is not Optimizer.get_updates:  # a user's own, in Keras 2's form
+        for variable, value in optimizer.get_updates(total, variables):
+            variable.assign(value)
+        return
     grads = gradients(total, variables)
     if all(g is None for g in grads):
         raise ValueError("No gradients: the loss does not depend on any trainable weight of the model.")
-    model.optimizer.apply_gradients(
+    optimizer.apply_gradients(
         [(g, v) for g, v in zip(grads, variables, strict=True) if g is not None]
     )
 
