@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+import convolution
 import numpy as np
 
 from kcore import _core
@@ -102,7 +103,11 @@ def gemm_rows(quick: bool) -> Iterator[Row]:
             )
 
 
-FAMILIES: dict[str, Callable[[bool], Iterator[Row]]] = {"gemm": gemm_rows}
+def convolution_rows(quick: bool) -> Iterator[Row]:
+    return convolution.rows(quick, Row, program, peer("torch"))
+
+
+FAMILIES: dict[str, Callable[[bool], Iterator[Row]]] = {"gemm": gemm_rows, "convolution": convolution_rows}
 
 
 def fma_limit() -> float | None:
@@ -171,7 +176,7 @@ def main() -> None:
         f"{_core.isa()}, {args.threads} threads"
         + (f", limit {limit / 1e9:.0f} GF/s a thread" if limit else "")
     )
-    print(f"{'':34}{'ours':>11}{'GF/s':>8}{'limit':>7}{'GB/s':>7}   each peer: time, and its time / ours")
+    print(f"{'':42}{'ours':>11}{'GF/s':>8}{'limit':>7}{'GB/s':>7}   each peer: time, and its time / ours")
     for family in args.families or FAMILIES:
         for row in FAMILIES[family](args.quick):
             if args.filter not in row.name:
@@ -182,7 +187,7 @@ def main() -> None:
             share = f"{rate / limit / args.threads:.0%}" if limit and row.flops else ""
             peers = "".join(f"   {name} {t * 1e6:9.1f} us {t / ours:5.2f}" for name, t in times.items())
             figures = f"{ours * 1e6:8.1f} us{rate / 1e9:8.1f}{share:>7}{row.bytes / ours / 1e9:7.1f}"
-            print(f"{row.name:34}{figures}{peers}", flush=True)
+            print(f"{row.name:42}{figures}{peers}", flush=True)
 
 
 if __name__ == "__main__":
