@@ -1,4 +1,4 @@
-"""Rows of kernels.py for convolutions: forward, data gradient and weight gradient of layers of known networks."""
+"""Rows of kernels.py for convolutions: the three passes of layers of known networks."""
 
 from __future__ import annotations
 

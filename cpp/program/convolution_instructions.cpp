@@ -1,7 +1,8 @@
 // conv2d, depthwise_conv2d and their gradients. x is (batch, rows, cols, channels), y likewise;
 // attributes: strides, dilation (rows, cols; default 1), padding (top, bottom, left, right;
 // default 0), groups (default 1; conv2d only), and activation (default none) where a bias may
-// stand as the last input.
+// stand as the last input. Without rows (x of 3 axes) it is a convolution in one dimension, and
+// the attributes are those of columns alone.
 #include <algorithm>
 #include <limits>
 
@@ -29,11 +30,11 @@ std::vector<std::int64_t> list(const Attributes& attributes, const char* name, s
   return values;
 }
 
-void require_tensor(const Operand& operand, const char* what, DType dtype) {
+void require_tensor(const Operand& operand, const char* what, DType dtype, std::int64_t rank) {
   require(operand.dtype == dtype, std::string(what) + " must be " + dtype_name(dtype) + ", got " +
                                       dtype_name(operand.dtype));
-  require(operand.rank() == 4,
-          std::string(what) + " must have 4 axes, got the shape " + to_string(operand.shape));
+  require(operand.rank() == rank, std::string(what) + " must have " + std::to_string(rank) +
+                                      " axes, got the shape " + to_string(operand.shape));
   for (const std::int64_t extent : operand.shape) {
     require(extent <= kMaxExtent, std::string(what) + " is too large: " + to_string(operand.shape));
   }
@@ -54,20 +55,28 @@ ConvolutionGeometry make_geometry(const Operand& x, const Operand& kernel, const
   const DType dtype = y.dtype;
   require(dtype == DType::float32 || dtype == DType::float64,
           std::string("has no kernel for ") + dtype_name(dtype));
-  require_tensor(x, "x", dtype);
-  require_tensor(kernel, "kernel", dtype);
-  require_tensor(y, "y", dtype);
-  const auto strides = list(attributes, "strides", 2, 1, 1);
-  const auto dilation = list(attributes, "dilation", 2, 1, 1);
-  const auto padding = list(attributes, "padding", 4, 0, 0);
+  const std::size_t spatial = x.rank() == 3 ? 1 : 2;
+  const auto rank = static_cast<std::int64_t>(spatial) + 2;
+  require_tensor(x, "x", dtype, rank);
+  require_tensor(kernel, "kernel", dtype, rank);
+  require_tensor(y, "y", dtype, rank);
+  auto strides = list(attributes, "strides", spatial, 1, 1);
+  auto dilation = list(attributes, "dilation", spatial, 1, 1);
+  auto padding = list(attributes, "padding", 2 * spatial, 0, 0);
+  if (spatial == 1) {
+    strides.insert(strides.begin(), 1);
+    dilation.insert(dilation.begin(), 1);
+    padding.insert(padding.begin(), 2, 0);
+  }
 
+  const std::int64_t kernel_inputs = kernel.shape[spatial], kernel_outputs = kernel.shape[rank - 1];
   ConvolutionGeometry g;
   g.batch = x.shape[0];
-  g.in_rows = x.shape[1];
-  g.in_cols = x.shape[2];
-  g.in_channels = x.shape[3];
-  g.kernel_rows = kernel.shape[0];
-  g.kernel_cols = kernel.shape[1];
+  g.in_rows = spatial == 1 ? 1 : x.shape[1];
+  g.in_cols = x.shape[spatial];
+  g.in_channels = x.shape[rank - 1];
+  g.kernel_rows = spatial == 1 ? 1 : kernel.shape[0];
+  g.kernel_cols = kernel.shape[spatial - 1];
   g.stride_rows = strides[0];
   g.stride_cols = strides[1];
   g.dilation_rows = dilation[0];
@@ -76,17 +85,17 @@ ConvolutionGeometry make_geometry(const Operand& x, const Operand& kernel, const
   g.pad_left = padding[2];
   const std::string shapes = "x " + to_string(x.shape) + " and kernel " + to_string(kernel.shape);
   if (depthwise) {
-    require(kernel.shape[2] == g.in_channels, "the channels of " + shapes + " differ");
+    require(kernel_inputs == g.in_channels, "the channels of " + shapes + " differ");
     g.groups = g.in_channels;
-    g.out_channels = g.in_channels * kernel.shape[3];
+    g.out_channels = g.in_channels * kernel_outputs;
     require(g.out_channels <= kMaxExtent, "the output of " + shapes + " is too large");
   } else {
     g.groups = attributes.integer("groups", 1);
-    g.out_channels = kernel.shape[3];
+    g.out_channels = kernel_outputs;
     require(g.groups >= 1 && g.in_channels % g.groups == 0 && g.out_channels % g.groups == 0,
             "the channels of " + shapes + " do not divide into " + std::to_string(g.groups) +
                 " groups");
-    require(kernel.shape[2] == g.in_channels / g.groups,
+    require(kernel_inputs == g.in_channels / g.groups,
             "the channels of " + shapes + " differ in " + std::to_string(g.groups) + " groups");
   }
   g.out_rows = output_extent(g.in_rows, g.kernel_rows, g.stride_rows, g.dilation_rows, padding[0],
@@ -97,7 +106,8 @@ ConvolutionGeometry make_geometry(const Operand& x, const Operand& kernel, const
                         static_cast<double>(g.in_cols + padding[2] + padding[3]) *
                         static_cast<double>(std::max(g.in_channels, g.out_channels));
   require(padded <= kMaxPaddedElements, "the padded images of " + shapes + " are too large");
-  const Shape expected{g.batch, g.out_rows, g.out_cols, g.out_channels};
+  Shape expected{g.batch, g.out_rows, g.out_cols, g.out_channels};
+  if (spatial == 1) expected.erase(expected.begin() + 1);
   require(y.shape == expected,
           shapes + " give " + to_string(expected) + ", but y has " + to_string(y.shape));
   return g;
@@ -199,7 +209,7 @@ std::unique_ptr<Instruction> make(const Operands& inputs, const Operands& output
   Operand bias;
   if (inputs.size() == 3) {
     bias = inputs[2];
-    const std::int64_t channels = outputs[0].shape[3];
+    const std::int64_t channels = outputs[0].shape.back();
     require(bias.dtype == outputs[0].dtype && bias.shape == Shape{channels},
             std::string("takes a bias of ") + std::to_string(channels) + " " +
                 dtype_name(outputs[0].dtype) + " elements, got " + dtype_name(bias.dtype) + " " +

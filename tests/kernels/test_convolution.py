@@ -290,7 +290,7 @@ X, KERNEL, Y = (2, 6, 6, 4), (3, 3, 4, 8), (2, 4, 4, 8)
     [
         ([X], Y, {}, "takes x and kernel, optionally a bias, and has one output"),
         ([X, KERNEL, (8,), (8,)], Y, {}, "takes x and kernel"),
-        ([(6, 6, 4), KERNEL], Y, {}, r"x must have 4 axes, got the shape \(6, 6, 4\)"),
+        ([(6, 4), KERNEL], Y, {}, r"x must have 4 axes, got the shape \(6, 4\)"),
         ([X, (3, 4, 8)], Y, {}, "kernel must have 4 axes"),
         ([X, KERNEL], (2, 4, 32), {}, "y must have 4 axes"),
         ([X, (3, 3, 5, 8)], Y, {}, r"the channels of x \(2, 6, 6, 4\) and kernel .* differ in 1 groups"),
@@ -355,3 +355,21 @@ def test_images_that_dilation_makes_too_large():
             dilation=(far, far),
             padding=(far, 0, far, 0),
         )
+
+
+@pytest.mark.parametrize("depthwise", [False, True])
+def test_one_dimension(depthwise):
+    case = Case((3, 1, 19, 6), (1, 4), 3, (1, 2), (0, 0, 3, 1), (1, 2), depthwise=depthwise)
+    name = "depthwise_conv2d" if depthwise else "conv2d"
+    x, dy, kernel = case.x[:, 0], case.dy[:, 0], case.kernel[0]
+    for suffix, inputs, want in [
+        ("", [x, kernel], case.forward()[:, 0]),
+        ("_data_gradient", [dy, kernel], case.data_gradient()[:, 0]),
+        ("_weight_gradient", [x, dy], case.weight_gradient()[0]),
+    ]:
+        got = run1(name + suffix, inputs, (want.shape, "float32"), strides=[2], padding=[3, 1], dilation=[2])
+        np.testing.assert_allclose(got, want, rtol=0, atol=1e-4)
+    with pytest.raises(ValueError, match="strides must be 1 integers"):
+        program(name, [x.shape, kernel.shape], dy.shape, strides=[1, 2])
+    with pytest.raises(ValueError, match="kernel must have 3 axes"):
+        program(name, [x.shape, case.kernel.shape], dy.shape)

@@ -13,7 +13,7 @@ from kcore.graph.tensor import Node, Tensor, Variable, ancestors
 
 LONGEST_CHAIN = 48  # ops in one elementwise pass: its blocks must stay in the L1 cache
 EPILOGUE_ACTIVATIONS = {"relu", "sigmoid", "tanh"}  # done on a product's tile before it leaves the cache
-PRODUCTS = {"matmul", "conv2d"}
+PRODUCTS = {"matmul", "conv2d", "conv2d_data_gradient", "depthwise_conv2d"}
 
 
 @dataclass(eq=False)
