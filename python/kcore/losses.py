@@ -85,8 +85,6 @@ class LossFunctionWrapper(Loss):
         self._fn_kwargs = kwargs
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        if self.fn not in _TAKES_CLASS_INDICES:
-            y_true, y_pred = expand_to_same_rank(y_true, y_pred)
         return self.fn(y_true, y_pred, **self._fn_kwargs)
 
     def get_config(self) -> dict[str, Any]:
@@ -375,9 +373,9 @@ def _float(x: Any) -> Any:
 
 
 def _pair(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
-    """Both as floats of the dtype of the predictions."""
+    """Both as floats of the dtype of the predictions; ``(n,)`` beside ``(n, 1)`` becomes ``(n, 1)``."""
     y_pred = _float(y_pred)
-    return to_tensor_or_array(y_true, dtypes.standardize(y_pred.dtype)), y_pred
+    return expand_to_same_rank(to_tensor_or_array(y_true, dtypes.standardize(y_pred.dtype)), y_pred)
 
 
 def _logits(p: Any, op: str, axis: int | None = None) -> Any:
@@ -390,9 +388,6 @@ def _logits(p: Any, op: str, axis: int | None = None) -> Any:
         if node.attrs.get("axis", -1) % rank != axis % rank:
             return None
     return node.inputs[0]
-
-
-_TAKES_CLASS_INDICES = (sparse_categorical_crossentropy, categorical_generalized_cross_entropy)
 
 
 # --- Classes ------------------------------------------------------------------------------------------
