@@ -54,9 +54,10 @@ int numeric_kernel(const Operand& x) {
   return static_cast<int>(x.dtype) - static_cast<int>(DType::int32);
 }
 
-Element missing_element(DType dtype) {
+Element missing_element(DType dtype, const Attributes& attributes) {
   const bool real = dtype == DType::float32 || dtype == DType::float64;
-  return Element(dtype, real ? std::numeric_limits<double>::quiet_NaN() : 0);
+  const double otherwise = real ? std::numeric_limits<double>::quiet_NaN() : 0;
+  return Element(dtype, attributes.real("missing", otherwise));
 }
 
 // `x.shape` with the extent of `axis` replaced by those of the indices.
@@ -81,12 +82,12 @@ Indices view(const Frame& frame, const Operand& indices) {
 class Gather final : public Instruction {
  public:
   Gather(const Operand& x, const Operand& indices, const Operand& out, const IndexedAxis& axis,
-         bool along_axis)
+         const Attributes& attributes, bool along_axis)
       : x_(x),
         indices_(indices),
         out_(out),
         axis_(axis),
-        missing_(missing_element(x.dtype)),
+        missing_(missing_element(x.dtype, attributes)),
         along_axis_(along_axis) {}
 
   void run(const Frame& frame) const override {
@@ -111,7 +112,8 @@ std::unique_ptr<Instruction> make_gather(const Operands& inputs, const Operands&
   check_dtype("output", out, x.dtype);
   const std::int64_t axis = checked_axis(attributes, x);
   check_shape("output", out.shape, gathered_shape(x, indices, axis));
-  return std::make_unique<Gather>(x, indices, out, indexed_axis(x, axis, indices.size()), false);
+  return std::make_unique<Gather>(x, indices, out, indexed_axis(x, axis, indices.size()),
+                                  attributes, false);
 }
 
 // Both tensors' extents are those of the indices, but for the indexed axis of `x`.
@@ -131,7 +133,7 @@ std::unique_ptr<Instruction> make_take_along_axis(const Operands& inputs, const 
   check_counts(inputs, outputs, 2, 1);
   const std::int64_t axis = checked_axis(attributes, inputs[0]);
   const IndexedAxis along = check_along_axis(inputs[0], inputs[1], outputs[0], "output", axis);
-  return std::make_unique<Gather>(inputs[0], inputs[1], outputs[0], along, true);
+  return std::make_unique<Gather>(inputs[0], inputs[1], outputs[0], along, attributes, true);
 }
 
 class ScatterAdd final : public Instruction {

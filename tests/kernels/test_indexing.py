@@ -50,6 +50,16 @@ def test_gather_out_of_range(axis, dtype):
     np.testing.assert_array_equal(gather(x, indices, axis), want)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_gather_with_another_missing_value(dtype):
+    x, indices = sample((4, 5), dtype), np.array([[4], [0]])
+    got = gather(x, indices, 0, missing=1.0)
+    np.testing.assert_array_equal(got, np.stack([np.ones((1, 5)), x[:1]]))
+    along = np.array([[5, 0]] * 4)
+    got = run1("take_along_axis", [x, along], ((4, 2), dtype), axis=1, missing=1.0)
+    np.testing.assert_array_equal(got, np.stack([np.ones(4), x[:, 0]], 1))
+
+
 def test_gather_from_nothing():
     np.testing.assert_array_equal(
         gather(np.zeros((0, 3), "float32"), np.array([0, -1]), 0), np.full((2, 3), np.nan)
@@ -66,6 +76,8 @@ def test_gather_errors():
         run1("gather", [x, i], ((2, 5), "int32"), axis=0)
     with pytest.raises(ValueError, match="axis 2 is out of range for rank 2"):
         run1("gather", [x, i], ((2, 5), "float32"), axis=2)
+    with pytest.raises(ValueError, match="-1.0* is not a value of uint8"):
+        run1("gather", [x.astype("uint8"), i], ((2, 5), "uint8"), axis=0, missing=-1.0)
     with pytest.raises(ValueError, match=r"output must be of shape \(2, 5\), got \(4, 2\)"):
         run1("gather", [x, i], ((4, 2), "float32"), axis=0)
 

@@ -7,4 +7,6 @@ computes at once and returns NumPy.
 from kcore.graph.primitives import cast, reshape
 from kcore.ops.convolution import *
 from kcore.ops.elementwise import *
+from kcore.ops.indexing import *
 from kcore.ops.linalg import *
+from kcore.ops.movement import *
