@@ -66,7 +66,7 @@ def pad_sequences(
 def make_sampling_table(size: int, sampling_factor: float = 1e-5) -> np.ndarray:
     """Probability of keeping the word of each frequency rank, as in word2vec.
 
-    ``p = min(1, sqrt(sampling_factor / f))``; by Zipf's law the word of rank ``r`` has the frequency ``f`` with
+    ``p = min(1, sqrt(sampling_factor / f))``; by Zipf's law rank ``r`` has the frequency ``f`` with
     ``1 / f = r (log r + gamma) + 1/2 - 1 / (12 r)``. Index 0 is treated as rank 1.
 
     Source: Mikolov et al., Distributed Representations of Words and Phrases (2013), section 2.3.

@@ -93,6 +93,8 @@ def get_file(
     unpacked = os.path.join(directory, fname)
     fpath = unpacked + ".tar.gz" if untar else unpacked
 
+    if untar and os.path.isdir(unpacked) and not os.path.exists(fpath) and not force_download:
+        return unpacked  # the archive was removed after it had been unpacked
     valid = os.path.exists(fpath)
     if valid and file_hash is not None and not validate_file(fpath, file_hash, hash_algorithm):
         print(f"The cached {fpath} doesn't match its expected hash and is downloaded again.")
