@@ -5,9 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import urllib.error
-import urllib.parse
-import urllib.request
 import warnings
 from collections.abc import Iterable
 from typing import Any
@@ -16,6 +13,8 @@ import numpy as np
 
 from ..utils.progbar import Progbar
 from .callback import Callback
+
+# The network's modules are imported by the one callback that needs them.
 
 # In a batch's logs, but not metrics.
 _COUNTS = ("batch", "size", "num_steps")
@@ -250,13 +249,16 @@ class RemoteMonitor(Callback):
         send_as_json: bool = False,
     ):
         super().__init__()
-        if urllib.parse.urlsplit(root).scheme not in ("http", "https"):
+        if not root.startswith(("http://", "https://")):
             raise ValueError(f"`root` must be an http or https URL, got {root!r}.")
         self.root, self.path, self.field = root, path, field
         self.headers = headers
         self.send_as_json = send_as_json
 
     def on_epoch_end(self, epoch, logs=None):
+        from urllib.parse import urlencode
+        from urllib.request import Request, urlopen
+
         report = {"epoch": epoch}
         for name, value in (logs or {}).items():
             report[name] = value.item() if isinstance(value, np.generic) else value
@@ -265,15 +267,15 @@ class RemoteMonitor(Callback):
             body, kind = text.encode(), "application/json"
         else:
             body, kind = (
-                urllib.parse.urlencode({self.field: text}).encode(),
+                urlencode({self.field: text}).encode(),
                 "application/x-www-form-urlencoded",
             )
         headers = {"Content-Type": kind, **(self.headers or {})}
         try:
-            request = urllib.request.Request(self.root + self.path, body, headers)
-            with urllib.request.urlopen(request, timeout=self.timeout):
+            request = Request(self.root + self.path, body, headers)
+            with urlopen(request, timeout=self.timeout):
                 pass
-        except (urllib.error.URLError, OSError) as error:
+        except OSError as error:
             warnings.warn(f"Could not reach RemoteMonitor's server at {self.root}: {error}", stacklevel=2)
 
 

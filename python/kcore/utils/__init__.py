@@ -1,5 +1,7 @@
 """What surrounds a model: progress, configs, files, workers that make batches, HDF5, summaries."""
 
+import importlib
+
 from kcore.random_seed import set_random_seed
 
 from . import data_utils, generic_utils, io_utils, layer_utils, np_utils
@@ -58,3 +60,12 @@ __all__ = [
     "to_categorical",
     "validate_file",
 ]
+
+# Names that Keras 3 has here, of rooms that are imported when they are first used.
+_LATER = {"pad_sequences": "kcore.preprocessing.sequence", "set_random_seed": "kcore.random_seed"}
+
+
+def __getattr__(name: str):
+    if name in _LATER:
+        return getattr(importlib.import_module(_LATER[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

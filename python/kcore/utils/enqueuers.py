@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import queue
 import threading
@@ -11,10 +10,12 @@ import types
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
 
 _POLL_SECONDS = 0.2
 
@@ -150,6 +151,8 @@ class OrderedEnqueuer(SequenceEnqueuer):
         self._begin_pass()
 
     def _make_executor(self) -> Executor:
+        from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+
         if not self.use_multiprocessing:
             return ThreadPoolExecutor(self._workers, thread_name_prefix="kcore-sequence")
         return ProcessPoolExecutor(self._workers, initializer=_set_worker_sequence, initargs=(self.sequence,))
@@ -194,7 +197,7 @@ class OrderedEnqueuer(SequenceEnqueuer):
             try:
                 item = future.result()
             except BaseException:
-                self.stop()
+                self.stop(timeout=0)
                 raise
             self._submit()
             self._pass_is_over = not self._pending
@@ -268,6 +271,8 @@ class GeneratorEnqueuer(SequenceEnqueuer):
         self._stopped: Any
         self._queue: Any
         if self.use_multiprocessing:
+            import multiprocessing
+
             context = multiprocessing.get_context("fork")  # a generator can't be pickled
             self._stopped = context.Event()
             self._queue = context.Queue(self._ahead)

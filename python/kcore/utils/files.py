@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import shutil
-import tarfile
-import tempfile
-import urllib.error
-import urllib.parse
-import urllib.request
-import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .progbar import Progbar
+
+if TYPE_CHECKING:
+    import tarfile
+
+# Networking and archives are imported where they are used: most programs need neither.
 
 _CHUNK = 1 << 18
 
@@ -24,6 +22,8 @@ def cache_home() -> str:
     parent = home if os.path.isdir(home) else os.path.dirname(home) or "."
     if os.access(parent, os.W_OK):
         return home
+    import tempfile
+
     return os.path.join(tempfile.gettempdir(), f".keras-{os.getuid() if hasattr(os, 'getuid') else 'user'}")
 
 
@@ -37,6 +37,8 @@ def _algorithm(file_hash: str, algorithm: str) -> str:
 
 def hash_file(fpath: str, algorithm: str = "sha256", chunk_size: int = 65535) -> str:
     """The file's ``'sha256'`` or ``'md5'`` digest in hexadecimal."""
+    import hashlib
+
     digest = hashlib.new(_algorithm("", algorithm))
     with open(fpath, "rb") as file:
         while chunk := file.read(chunk_size):
@@ -84,7 +86,9 @@ def get_file(
     if origin is None:
         raise ValueError("get_file needs `origin`, the URL to download from.")
     if fname is None:
-        fname = os.path.basename(urllib.parse.urlsplit(origin).path)
+        from urllib.parse import urlsplit
+
+        fname = os.path.basename(urlsplit(origin).path)
         if not fname:
             raise ValueError(f"Can't infer a file name from origin={origin!r}; pass `fname`.")
     file_hash = file_hash or md5_hash
@@ -113,10 +117,14 @@ def get_file(
 
 def _download(origin: str, fpath: str, file_hash: str | None, hash_algorithm: str) -> None:
     """Writes beside the target and renames, so that no reader and no later run ever sees half a file."""
+    import tempfile
+    from urllib.error import HTTPError, URLError
+    from urllib.request import urlopen
+
     print(f"Downloading data from {origin}")
     handle, partial = tempfile.mkstemp(dir=os.path.dirname(fpath), prefix=os.path.basename(fpath) + ".")
     try:
-        with os.fdopen(handle, "wb") as file, urllib.request.urlopen(origin) as response:
+        with os.fdopen(handle, "wb") as file, urlopen(origin) as response:
             length = int(response.headers.get("Content-Length") or 0)
             progress = Progbar(length or None, unit_name="B")
             received = 0
@@ -134,9 +142,9 @@ def _download(origin: str, fpath: str, file_hash: str | None, hash_algorithm: st
             )
         os.chmod(partial, 0o666 & ~_umask())
         os.replace(partial, fpath)
-    except urllib.error.HTTPError as error:
+    except HTTPError as error:
         raise OSError(f"Download of {origin} failed: HTTP {error.code} {error.reason}") from error
-    except urllib.error.URLError as error:
+    except URLError as error:
         raise OSError(f"Download of {origin} failed: {error.reason}") from error
     finally:
         if os.path.exists(partial):
@@ -151,6 +159,11 @@ def _umask() -> int:
 
 def _extract(fpath: str, directory: str, archive_format: str | list[str] | None) -> bool:
     """Unpacks an archive into the directory, if it is one: first aside, then moved in whole."""
+    import shutil
+    import tarfile
+    import tempfile
+    import zipfile
+
     formats = ["tar", "zip"] if archive_format == "auto" else archive_format
     if isinstance(formats, str):
         formats = [formats]
