@@ -4,8 +4,8 @@
 // that reaches over the border is copied once with its padding.
 #include "kernels/convolution.h"
 
-#include "kernels/correlation.h"
-#include "kernels/packing.h"
+#include "kernels/product.h"
+#include "kernels/winograd.h"
 
 namespace kcore::KCORE_ISA_NAMESPACE {
 
@@ -14,70 +14,6 @@ namespace {
 constexpr std::int64_t kBlockPixels = 448;
 constexpr std::int64_t kMinBlockPixels = 56;
 constexpr std::int64_t kTasks = 32;
-constexpr std::int64_t kPackTaskElements = 16384;
-
-// A correlation as a product.
-template <class T>
-struct Product {
-  Grid grid;
-  std::int64_t groups, depth_channels, group_columns;         // of a group
-  std::int64_t kernel_cols, kernel_channels, kernel_outputs;  // extents 1, 2 and 3 of the kernel
-  bool transposed;  // depth runs over the kernel's last axis, columns over the one before
-  std::int64_t out_rows, out_cols;  // of the tensor that the grid's outputs lie in
-
-  std::int64_t out_channels() const { return groups * group_columns; }
-  std::int64_t taps() const { return grid.rows.taps * grid.cols.taps; }
-  std::int64_t depth() const { return taps() * depth_channels; }
-  std::int64_t panels() const { return ceil_div(group_columns, kBlockCols<T>); }
-  double flops() const {
-    return 2.0 * static_cast<double>(grid.batch * grid.rows.out * grid.cols.out) *
-           static_cast<double>(depth()) * static_cast<double>(out_channels());
-  }
-};
-
-template <class T>
-Product<T> forward_product(const ConvolutionGeometry& g) {
-  Product<T> product{};
-  product.grid.rows =
-      forward_axis(g.out_rows, g.stride_rows, g.in_rows, g.pad_top, g.kernel_rows, g.dilation_rows);
-  product.grid.cols = forward_axis(g.out_cols, g.stride_cols, g.in_cols, g.pad_left, g.kernel_cols,
-                                   g.dilation_cols);
-  product.grid.batch = g.batch;
-  product.grid.source_channels = g.in_channels;
-  product.groups = g.groups;
-  product.depth_channels = product.kernel_channels = g.in_channels / g.groups;
-  product.group_columns = g.out_channels / g.groups;
-  product.kernel_cols = g.kernel_cols;
-  product.kernel_outputs = g.out_channels;
-  product.out_rows = g.out_rows;
-  product.out_cols = g.out_cols;
-  return product;
-}
-
-template <class T>
-Product<T> phase_product(const ConvolutionGeometry& g, std::int64_t row, std::int64_t col) {
-  Product<T> product{};
-  product.grid.rows = phase_axis(g.in_rows, g.stride_rows, g.out_rows, g.pad_top, g.kernel_rows,
-                                 g.dilation_rows, (row + g.pad_top) % g.stride_rows);
-  product.grid.cols = phase_axis(g.in_cols, g.stride_cols, g.out_cols, g.pad_left, g.kernel_cols,
-                                 g.dilation_cols, (col + g.pad_left) % g.stride_cols);
-  // Without a tap along one axis there is none at all.
-  if (product.grid.rows.taps == 0 || product.grid.cols.taps == 0) {
-    product.grid.rows.taps = product.grid.cols.taps = 0;
-    product.grid.rows.origin = product.grid.cols.origin = 0;
-  }
-  product.grid.batch = g.batch;
-  product.grid.source_channels = g.out_channels;
-  product.groups = g.groups;
-  product.depth_channels = g.out_channels / g.groups;
-  product.group_columns = product.kernel_channels = g.in_channels / g.groups;
-  product.kernel_cols = g.kernel_cols;
-  product.kernel_outputs = g.out_channels;
-  product.transposed = true;
-  product.out_rows = g.in_rows;
-  product.out_cols = g.in_cols;
-  return product;
-}
 
 // How a product is cut, and its part of the workspace.
 template <class T>
@@ -107,34 +43,6 @@ ConvolutionMemory memory(const Product<T>& product) {
   Workspace workspace{nullptr};
   const Plan<T> plan = make_plan(product, workspace);
   return {workspace.bytes, copy_elements_of(plan.blocks) * static_cast<std::int64_t>(sizeof(T))};
-}
-
-template <class T>
-void pack_kernel(const Product<T>& product, const T* kernel, T* packed) {
-  constexpr std::int64_t cols = kBlockCols<T>;
-  const std::int64_t panels = product.panels(), depth = product.depth();
-  const bool parallel = product.groups * panels * cols * depth > 2 * kPackTaskElements;
-  for_tasks(parallel, product.groups * panels, [&](std::int64_t task) {
-    const std::int64_t group = task / panels, first = task % panels * cols;
-    const std::int64_t used = min(cols, product.group_columns - first);
-    T* panel = packed + task * depth * cols;
-    for (std::int64_t u = 0; u < product.grid.rows.taps; ++u) {
-      const std::int64_t row = product.grid.rows.kernel_first + u * product.grid.rows.kernel_step;
-      for (std::int64_t v = 0; v < product.grid.cols.taps; ++v) {
-        const std::int64_t col = product.grid.cols.kernel_first + v * product.grid.cols.kernel_step;
-        const T* tap = kernel + (row * product.kernel_cols + col) * product.kernel_channels *
-                                    product.kernel_outputs;
-        if (product.transposed) {
-          pack_rows<T>(tap + first * product.kernel_outputs + group * product.depth_channels,
-                       product.kernel_outputs, used, cols, product.depth_channels, panel);
-        } else {
-          pack_columns<T>(tap + group * product.group_columns + first, product.kernel_outputs, used,
-                          cols, product.depth_channels, panel);
-        }
-        panel += product.depth_channels * cols;
-      }
-    }
-  });
 }
 
 // Where the pixels of a block read and write, from its first one.
@@ -228,15 +136,35 @@ void run(const Product<T>& product, const T* source, const T* kernel, const T* b
   });
 }
 
+// The way for a product's shape: the same every run.
+template <class T>
+void compute(const Product<T>& product, bool exact, const T* source, const T* kernel, const T* bias,
+             Activation activation, T* out, void* workspace) {
+  if constexpr (sizeof(T) == sizeof(float)) {
+    if (!exact && winograd_suits(product)) {
+      return winograd(product, source, kernel, bias, activation, out, workspace);
+    }
+  }
+  run(product, source, kernel, bias, activation, out, workspace);
+}
+
+template <class T>
+ConvolutionMemory needed_memory(const Product<T>& product, bool exact) {
+  if constexpr (sizeof(T) == sizeof(float)) {
+    if (!exact && winograd_suits(product)) return winograd_memory(product);
+  }
+  return memory(product);
+}
+
 template <class T>
 void forward(const ConvolutionGeometry& g, const T* x, const T* kernel, const T* bias,
              Activation activation, T* y, void* workspace) {
-  run(forward_product<T>(g), x, kernel, bias, activation, y, workspace);
+  compute(forward_product<T>(g), g.exact, x, kernel, bias, activation, y, workspace);
 }
 
 template <class T>
 ConvolutionMemory forward_memory(const ConvolutionGeometry& g) {
-  return memory(forward_product<T>(g));
+  return needed_memory(forward_product<T>(g), g.exact);
 }
 
 template <class T, class F>
@@ -252,7 +180,7 @@ template <class T>
 void data_gradient(const ConvolutionGeometry& g, const T* dy, const T* kernel, const T* bias,
                    Activation activation, T* dx, void* workspace) {
   for_phases<T>(g, [&](const Product<T>& product) {
-    run(product, dy, kernel, bias, activation, dx, workspace);
+    compute(product, g.exact, dy, kernel, bias, activation, dx, workspace);
   });
 }
 
@@ -260,7 +188,7 @@ template <class T>
 ConvolutionMemory data_gradient_memory(const ConvolutionGeometry& g) {
   ConvolutionMemory most;
   for_phases<T>(g, [&](const Product<T>& product) {
-    const ConvolutionMemory own = memory(product);
+    const ConvolutionMemory own = needed_memory(product, g.exact);
     most = {max(most.shared, own.shared), max(most.thread, own.thread)};
   });
   return most;

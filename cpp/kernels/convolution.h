@@ -22,6 +22,7 @@ struct ConvolutionGeometry {
   std::int64_t dilation_rows = 1, dilation_cols = 1;
   std::int64_t pad_top = 0, pad_left = 0;
   std::int64_t groups = 1;
+  bool exact = false;  // no Winograd transforms, which round more than sums of products do
 
   double flops() const {
     if (groups == 0) return 0;

@@ -4,7 +4,7 @@
 // Images are cut into chunks, each summed into a partial gradient of its own, and the kernel's
 // elements into bands; chunks x bands are the tasks. The partial gradients are added in order.
 #include "kernels/convolution.h"
-#include "kernels/correlation.h"
+#include "kernels/winograd.h"
 
 namespace kcore::KCORE_ISA_NAMESPACE {
 
@@ -73,7 +73,19 @@ std::int64_t packed_elements(const ConvolutionGeometry& g, const Plan<T>& plan) 
 }
 
 template <class T>
+bool by_winograd(const ConvolutionGeometry& g) {
+  if constexpr (sizeof(T) == sizeof(float)) {
+    return !g.exact && winograd_suits_weight_gradient(forward_product<T>(g));
+  } else {
+    return false;
+  }
+}
+
+template <class T>
 ConvolutionMemory memory(const ConvolutionGeometry& g) {
+  if constexpr (sizeof(T) == sizeof(float)) {
+    if (by_winograd<T>(g)) return winograd_weight_gradient_memory(forward_product<T>(g));
+  }
   Workspace workspace{nullptr};
   const Plan<T> plan = make_plan<T>(g, workspace);
   return {workspace.bytes, (copy_elements_of(plan.blocks) + packed_elements(g, plan)) *
@@ -141,6 +153,11 @@ void weight_gradient(const ConvolutionGeometry& g, const T* x, const T* dy, T* d
       g.kernel_rows * g.kernel_cols * (g.in_channels / g.groups) * g.out_channels;
   if (size == 0) return;
   if (g.batch == 0) return clear(dkernel, size);
+  if constexpr (sizeof(T) == sizeof(float)) {
+    if (by_winograd<T>(g)) {
+      return winograd_weight_gradient(forward_product<T>(g), x, dy, dkernel, memory);
+    }
+  }
   Workspace workspace{static_cast<std::byte*>(memory)};
   const Plan<T> plan = make_plan<T>(g, workspace);
   const Blocks& blocks = plan.blocks;

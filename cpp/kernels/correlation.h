@@ -13,8 +13,6 @@
 
 namespace kcore::KCORE_ISA_NAMESPACE {
 
-namespace {
-
 KCORE_INLINE std::int64_t min(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
 KCORE_INLINE std::int64_t max(std::int64_t a, std::int64_t b) { return a > b ? a : b; }
 KCORE_INLINE std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
@@ -285,7 +283,5 @@ struct Workspace {
     return start == nullptr ? nullptr : reinterpret_cast<U*>(start + at);
   }
 };
-
-}  // namespace
 
 }  // namespace kcore::KCORE_ISA_NAMESPACE

@@ -1,8 +1,8 @@
 // conv2d, depthwise_conv2d and their gradients. x is (batch, rows, cols, channels), y likewise;
 // attributes: strides, dilation (rows, cols; default 1), padding (top, bottom, left, right;
 // default 0), groups (default 1; conv2d only), and activation (default none) where a bias may
-// stand as the last input. Without rows (x of 3 axes) it is a convolution in one dimension, and
-// the attributes are those of columns alone.
+// stand as the last input; `exact` forgoes Winograd transforms. Without rows (x of 3 axes) it is a
+// convolution in one dimension, and the attributes are those of columns alone.
 #include <algorithm>
 #include <limits>
 
@@ -83,6 +83,7 @@ ConvolutionGeometry make_geometry(const Operand& x, const Operand& kernel, const
   g.dilation_cols = dilation[1];
   g.pad_top = padding[0];
   g.pad_left = padding[2];
+  g.exact = attributes.flag("exact");
   const std::string shapes = "x " + to_string(x.shape) + " and kernel " + to_string(kernel.shape);
   if (depthwise) {
     require(kernel_inputs == g.in_channels, "the channels of " + shapes + " differ");

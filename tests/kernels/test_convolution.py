@@ -104,7 +104,7 @@ class Case:
                 )
         return gradient
 
-    def check(self, passes=("forward", "data_gradient", "weight_gradient")):
+    def check(self, winograd=False):
         name = "depthwise_conv2d" if self.depthwise else "conv2d"
         taps = self.kernel.shape[0] * self.kernel.shape[1]
         inner = 1 if self.depthwise else self.kernel.shape[2]
@@ -114,16 +114,21 @@ class Case:
             "data_gradient": taps * (self.dy.shape[3] // self.groups),
             "weight_gradient": pixels,
         }
-        for which in passes:
+        for which in depths:
             operands = {
                 "forward": (name, [self.x, self.kernel], self.dy.shape),
                 "data_gradient": (name + "_data_gradient", [self.dy, self.kernel], self.x.shape),
                 "weight_gradient": (name + "_weight_gradient", [self.x, self.dy], self.kernel.shape),
             }[which]
-            got = run1(operands[0], operands[1], (operands[2], self.dtype), **self.attributes)
+            got = run1(
+                operands[0], operands[1], (operands[2], self.dtype), exact=not winograd, **self.attributes
+            )
+            want = getattr(self, which)()
             # The rounding of a sum of that many products of numbers in [-1, 1].
             bound = 2 * np.finfo(self.dtype).eps * (4 + depths[which])
-            np.testing.assert_allclose(got, getattr(self, which)(), rtol=0, atol=bound, err_msg=which)
+            if winograd:
+                bound = 2e-5 * np.abs(want).max()
+            np.testing.assert_allclose(got, want, rtol=0, atol=bound, err_msg=which)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 5, 15, 16, 17, 31, 32, 33])
@@ -183,6 +188,36 @@ def test_groups(channels, filters, groups, strides):
 )
 def test_many_blocks(x_shape, filters, padding):
     Case(x_shape, (3, 3), filters, padding=padding).check()
+
+
+@pytest.mark.parametrize(
+    ("x_shape", "filters", "padding"),
+    [
+        ((2, 16, 16, 16), 16, (1, 1, 1, 1)),
+        ((3, 18, 18, 32), 64, (0, 0, 0, 0)),
+        ((2, 19, 13, 17), 33, (1, 1, 1, 1)),
+        ((5, 15, 17, 31), 16, (2, 0, 0, 2)),
+        ((70, 4, 4, 40), 50, (1, 1, 1, 1)),
+        ((4, 8, 8, 512), 20, (1, 1, 1, 1)),
+        ((4, 8, 8, 20), 512, (1, 1, 1, 1)),
+        ((1, 36, 36, 16), 72, (2, 2, 2, 2)),
+    ],
+)
+def test_winograd(x_shape, filters, padding):
+    Case(x_shape, (3, 3), filters, padding=padding).check(winograd=True)
+
+
+def test_winograd_in_a_phase_of_strides():
+    Case((4, 34, 33, 16), (6, 5), 16, (2, 2), (2, 3, 2, 2)).check(winograd=True)
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_winograd_with_bias_and_activation(activation):
+    case = Case((3, 13, 14, 16), (3, 3), 40, padding=(1, 1, 1, 1))
+    operands = [case.x, case.kernel, case.bias]
+    got = run1("conv2d", operands, (case.dy.shape, "float32"), activation=activation, padding=(1, 1, 1, 1))
+    want = ACTIVATIONS[activation](case.forward() + case.bias)
+    np.testing.assert_allclose(got, want, rtol=0, atol=2e-4)
 
 
 @pytest.mark.parametrize("batch", [0, 1])

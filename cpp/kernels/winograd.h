@@ -1,0 +1,24 @@
+// Convolutions of 3 x 3 taps by Winograd's minimal filtering.
+#pragma once
+
+#include "kernels/product.h"
+
+namespace kcore::KCORE_ISA_NAMESPACE {
+
+// Whether the product has 3 x 3 taps and is of a shape for which this is the fastest way.
+bool winograd_suits(const Product<float>& product);
+
+ConvolutionMemory winograd_memory(const Product<float>& product);
+
+void winograd(const Product<float>& product, const float* source, const float* kernel,
+              const float* bias, Activation activation, float* out, void* memory);
+
+// The weight gradient of the convolution whose forward product is given.
+bool winograd_suits_weight_gradient(const Product<float>& product);
+
+ConvolutionMemory winograd_weight_gradient_memory(const Product<float>& product);
+
+void winograd_weight_gradient(const Product<float>& product, const float* x, const float* dy,
+                              float* dkernel, void* memory);
+
+}  // namespace kcore::KCORE_ISA_NAMESPACE
