@@ -18,7 +18,7 @@ from kcore.graph import Variable
 from kcore.layers.base import Layer
 from kcore.lookup import suggestion
 from kcore.saving.config import KERAS_VERSION, model_description, model_from_config, plain
-from kcore.utils.serialization import serialize_keras_object
+from kcore.utils.serialization import custom_object_scope, deserialization_scope, serialize_keras_object
 
 # HDF5 stores attributes in object headers, which hold 64 KiB less some bookkeeping.
 ATTRIBUTE_LIMIT = 64512
@@ -97,13 +97,11 @@ def load_model(filepath: Any, custom_objects: dict[str, Any] | None = None, comp
         OSError: there is no such file, or it is no HDF5 file, or it is damaged.
         ValueError: it holds no model, or one of a class that is not known.
     """
-    from kcore.layers.core import lambda_safety
-
     with _reading(filepath) as group:
         config = group.attrs.get("model_config")
         if config is None:
             raise ValueError(f"No model found in {_described(filepath)}: it has no 'model_config'.")
-        with lambda_safety(safe_mode):
+        with deserialization_scope(safe_mode):
             model = model_from_config(_parsed(config, "model_config"), custom_objects)
         if "model_weights" not in group:
             raise ValueError(f"{_described(filepath)} has a model's configuration, but no weights.")
@@ -122,7 +120,6 @@ def _parsed(text: Any, what: str) -> Any:
 
 def _restore_training(model: Any, group: h5py.Group, custom_objects: dict[str, Any] | None) -> None:
     from kcore import optimizers
-    from kcore.utils.serialization import custom_object_scope
 
     text = group.attrs.get("training_config")
     if text is None:

@@ -7,13 +7,14 @@ Nothing here imports a module or runs code that a config names: a class or funct
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
 import importlib
 import inspect
 import marshal
 import threading
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -115,8 +116,19 @@ def enable_unsafe_deserialization() -> None:
     _unsafe_deserialization = True
 
 
+@contextlib.contextmanager
+def deserialization_scope(safe_mode: bool) -> Iterator[None]:
+    """Inside the ``with`` block, whether configs with Python bytecode are refused."""
+    before = getattr(_scopes, "unsafe", False)
+    _scopes.unsafe = not safe_mode
+    try:
+        yield
+    finally:
+        _scopes.unsafe = before
+
+
 def _require_unsafe(safe_mode: bool, what: str) -> None:
-    if safe_mode and not _unsafe_deserialization:
+    if safe_mode and not _unsafe_deserialization and not getattr(_scopes, "unsafe", False):
         raise ValueError(
             f"{what} holds Python bytecode, and loading it would run whatever its author wrote. "
             "It was refused. If you trust where it came from, pass `safe_mode=False` or call "
