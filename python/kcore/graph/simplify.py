@@ -122,7 +122,7 @@ def _is_op(tensor: Tensor, op: Op) -> bool:
     return tensor.node is not None and tensor.node.op is op
 
 
-@_rule("identity", "stop_gradient")
+@_rule("identity", "stop_gradient", "custom_gradient")
 def _identity(node: Node, inputs: list[Tensor]) -> Tensor | None:
     return inputs[0]
 

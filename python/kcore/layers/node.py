@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kcore.graph import Tensor
+from kcore.graph.structure import flatten, map_structure
+
+__all__ = ["History", "Node", "flatten", "history", "map_structure", "unpack"]
 
 if TYPE_CHECKING:
     from kcore.layers.base import Layer
@@ -68,27 +71,6 @@ class Node:
 def history(tensor: Any) -> History | None:
     """The call that made ``tensor``; ``None`` if it isn't a layer's output."""
     return getattr(tensor, "_keras_history", None)
-
-
-def flatten(structure: Any) -> list:
-    """The leaves of nested lists, tuples and dicts."""
-    if isinstance(structure, (list, tuple)):
-        return [leaf for item in structure for leaf in flatten(item)]
-    if isinstance(structure, dict):
-        return [leaf for key in sorted(structure) for leaf in flatten(structure[key])]
-    return [structure]
-
-
-def map_structure(function: Callable[[Any], Any], structure: Any) -> Any:
-    """``structure`` with ``function`` applied to its leaves."""
-    if isinstance(structure, (list, tuple)):
-        items = [map_structure(function, item) for item in structure]
-        if hasattr(structure, "_fields"):
-            return type(structure)(*items)
-        return type(structure)(items)
-    if isinstance(structure, dict):
-        return {key: map_structure(function, structure[key]) for key in sorted(structure)}
-    return function(structure)
 
 
 def unpack(items: Sequence) -> Any:

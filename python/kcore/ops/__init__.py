@@ -6,6 +6,8 @@ computes at once and returns NumPy.
 
 from kcore.graph.primitives import cast, reshape
 from kcore.ops.convolution import *
+from kcore.ops.core import *
+from kcore.ops.creation import *
 from kcore.ops.elementwise import *
 from kcore.ops.indexing import *
 from kcore.ops.linalg import *
