@@ -4,7 +4,7 @@ from kcore.layers.input_layer import Input, InputLayer
 from kcore.models.clone import clone_model
 from kcore.models.model import Model
 from kcore.models.sequential import Sequential
-from kcore.saving import model_from_config, model_from_json, model_from_yaml
+from kcore.saving import load_model, model_from_config, model_from_json, model_from_yaml, save_model
 
 __all__ = [
     "Input",
@@ -12,7 +12,9 @@ __all__ = [
     "Model",
     "Sequential",
     "clone_model",
+    "load_model",
     "model_from_config",
     "model_from_json",
     "model_from_yaml",
+    "save_model",
 ]
