@@ -233,7 +233,7 @@ def test_single_batches():
 def test_predict_classes_and_proba():
     x, labels = classes()
     model = classifier("sparse_categorical_crossentropy")
-    model.fit(x, labels, epochs=30, verbose=0)
+    model.fit(x, labels, epochs=100, verbose=0)
     assert (model.predict_classes(x) == labels).mean() > 0.9
     np.testing.assert_array_equal(model.predict_proba(x), model.predict(x))
     binary = Sequential([Dense(1, activation="sigmoid", input_dim=6)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,7 @@ class Function:
         name: for messages.
         step: gives the position in the random stream at each call; a global counter if ``None``.
         seed: gives the seed of the random stream; the global one if ``None``.
+        layer_names: what layers are called as far as their random numbers are concerned.
 
     Calling it takes one array for each input, and returns a list of new arrays. Any number of threads may
     call it at once; updates of concurrent calls are then applied in no defined order.
@@ -57,6 +58,7 @@ class Function:
         name: str = "function",
         step: Callable[[], int] | None = None,
         seed: Callable[[], int] | None = None,
+        layer_names: Mapping[str, str] | None = None,
     ):
         self.inputs = list(inputs)
         self.outputs = list(outputs)
@@ -64,6 +66,7 @@ class Function:
         self.name = name
         self.step = step or rng.next_step
         self.seed = seed or rng.get_seed
+        self.layer_names = layer_names or {}
         self._specs = [(t.shape, t.dtype, np.dtype(t.dtype)) for t in self.inputs]
         self._programs: OrderedDict[tuple, Compiled] = OrderedDict()
         self._lock = threading.Lock()
@@ -112,7 +115,8 @@ class Function:
         with UpdateScope():  # reads while compiling see stored values, whatever is being traced
             specialized = simplify(specialize(fetches, {**feeds, **phases}))
         outputs, values = specialized[: len(self.outputs)], specialized[len(self.outputs) :]
-        instructions = fuse(specialized)
+        with rng.layer_names(self.layer_names):
+            instructions = fuse(specialized)
         variables = [variable for variable, _ in self.updates]
         planned = plan(instructions, list(feeds.values()), outputs, list(zip(variables, values, strict=True)))
         random = any(_is_random(node) for i in instructions for node in i.nodes)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from kcore.graph import rng
 from kcore.graph.op import CONSTANT, PLACEHOLDER
 from kcore.graph.primitives import broadcast_to
 from kcore.graph.simplify import scalar_value
@@ -110,8 +111,10 @@ def _joined(node: Node, chains: dict[int, _Chain], shape: tuple) -> _Chain:
 
 
 def _single(node: Node) -> Instruction:
-    attrs = node.op.lower(node.attrs) if node.op.lower else node.attrs
-    return Instruction(node.op.kernel, list(node.inputs), list(node.outputs), dict(attrs), [node])
+    attrs = dict(node.op.lower(node.attrs) if node.op.lower else node.attrs)
+    if "key" in attrs:
+        attrs["key"] = rng.resolved(attrs["key"])
+    return Instruction(node.op.kernel, list(node.inputs), list(node.outputs), attrs, [node])
 
 
 def _find_epilogues(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from kcore.graph import dtypes
-from kcore.graph.tensor import Node, Tensor, as_tensor, current_value, placeholder
+from kcore.graph.tensor import Node, Tensor, as_tensor, current_value, holds_tensor, placeholder
 
 
 class Op:
@@ -130,6 +130,7 @@ class Elementwise(Op):
         return summed
 
     def __call__(self, *inputs: Any, **attrs: Any) -> Any:
+        inputs = tuple(as_tensor(x) if isinstance(x, (list, tuple)) and holds_tensor(x) else x for x in inputs)
         first = 1 if self.opcode == "where" else 0  # the condition stays boolean
         strong = [x.dtype for x in inputs[first:] if isinstance(x, Tensor)]
         weak = [x for x in inputs[first:] if not isinstance(x, Tensor)]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -40,6 +43,38 @@ def next_key() -> int:
     return next(_keys)
 
 
-def key_from_name(name: str) -> int:
-    """A key that depends on a layer's name alone, so that a reloaded model draws the same numbers."""
-    return (1 << 32) | zlib.crc32(name.encode())
+class LayerKey(int):
+    """The key of a random op that belongs to a layer: of its name, and of what tells its ops apart."""
+
+    layer: str
+    detail: str
+
+    def __new__(cls, layer: str, detail: str = "") -> LayerKey:
+        key = super().__new__(cls, (1 << 32) | zlib.crc32(f"{layer}{detail}".encode()))
+        key.layer, key.detail = layer, detail
+        return key
+
+
+_local = threading.local()
+
+
+@contextmanager
+def layer_names(names: Mapping[str, str]) -> Iterator[None]:
+    """Inside the ``with`` block, ``resolved`` takes these names for layers instead of their own.
+
+    A model calls its layers by their places, so that two models of the same architecture draw the same
+    numbers whatever their layers are called.
+    """
+    _local.names = names
+    try:
+        yield
+    finally:
+        _local.names = {}
+
+
+def resolved(key: int) -> int:
+    """The key that the instruction gets."""
+    names = getattr(_local, "names", {})
+    if isinstance(key, LayerKey) and key.layer in names:
+        return int(LayerKey(names[key.layer], key.detail))
+    return int(key)

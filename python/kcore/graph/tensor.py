@@ -276,13 +276,14 @@ def as_tensor(value: Any, dtype: str | None = None) -> Tensor:
     """``value`` as a tensor: itself (its current value if a variable), or a constant."""
     if isinstance(value, Tensor):
         return current_value(value)
-    if isinstance(value, (list, tuple)) and _holds_tensor(value):
+    if isinstance(value, (list, tuple)) and holds_tensor(value):
         return Tensor._operators["stack"](list(value))
     return constant(value, dtype)
 
 
-def _holds_tensor(values: Sequence) -> bool:
-    return any(isinstance(v, Tensor) or (isinstance(v, (list, tuple)) and _holds_tensor(v)) for v in values)
+def holds_tensor(values: Sequence) -> bool:
+    """Whether nested lists hold a tensor."""
+    return any(isinstance(v, Tensor) or (isinstance(v, (list, tuple)) and holds_tensor(v)) for v in values)
 
 
 def constant(value: Any, dtype: str | None = None, name: str | None = None) -> Tensor:

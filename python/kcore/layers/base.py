@@ -120,7 +120,10 @@ class Layer:
         activity_regularizer: a function of the output whose result is added to the loss.
     """
 
-    _TRACKED = ("_layers", "_trainable_weights", "_non_trainable_weights")
+    # Attributes that hold layers or weights which are not the layer's own for that.
+    _UNTRACKED = frozenset(
+        {"_layers", "_trainable_weights", "_non_trainable_weights", "_inbound_nodes", "_outbound_nodes"}
+    )
 
     def __init__(self, **kwargs: Any):
         self._layers: list[Layer] = []
@@ -155,7 +158,7 @@ class Layer:
 
     def __setattr__(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
-        if name in Layer._TRACKED or name in ("_inbound_nodes", "_outbound_nodes") or "_layers" not in self.__dict__:
+        if name in self._UNTRACKED or "_layers" not in self.__dict__:
             return
         for item in flatten(value) if isinstance(value, (list, tuple, dict)) else (value,):
             self._track(item)

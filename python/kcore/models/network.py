@@ -61,6 +61,13 @@ class Network(Layer):
         if not self._inbound_nodes:
             self._record_own_call()
 
+    def _init_subclassed(self, inputs: list[Tensor], outputs: list[Tensor]) -> None:
+        """The computation of a model that is defined by its ``call``."""
+        self.inputs, self.outputs = inputs, outputs
+        self.input_names = [history(t).layer.name for t in inputs]  # type: ignore[union-attr]
+        self.output_names = [f"output_{i + 1}" for i in range(len(outputs))]
+        self.built = True
+
     def _record_own_call(self) -> None:
         """A model counts as called once on its own inputs."""
         masks_in = [getattr(t, "_keras_mask", None) for t in self.inputs]

@@ -26,6 +26,8 @@ class Sequential(Model):
     >>> model = Sequential([Dense(32, activation="relu", input_shape=(500,)), Dense(10)])
     """
 
+    _UNTRACKED = Model._UNTRACKED | {"_stack"}
+
     def __init__(self, layers: Sequence[Layer] | None = None, name: str | None = None, **kwargs: Any):
         super().__init__(name=name or f"sequential_{get_uid('sequential')}", **kwargs)
         self._stack: list[Layer] = []
@@ -109,6 +111,13 @@ class Sequential(Model):
         first = self._stack[0] if self._stack else None
         dtype = getattr(first, "_input_dtype", None)
         self._start(Input(batch_shape=shape, dtype=dtype, name=None if first is None else f"{first.name}_input"))
+
+    def _build_on(self, tensors: list[Tensor]) -> None:
+        if len(tensors) != 1:
+            raise ValueError(f"A Sequential model takes one input, got {len(tensors)}")
+        if not self._stack:
+            raise ValueError(f"model '{self.name}' has no layers")
+        self._start(tensors[0])
 
     def _start(self, tensor: Tensor) -> None:
         """Build a deferred model on its input."""

@@ -11,6 +11,7 @@ from kcore.graph import Tensor, composite, constant_value, dtypes
 from kcore.graph.op import Deferred
 from kcore.graph.primitives import cast, full as filled
 from kcore.graph.tensor import as_tensor
+from kcore.ops.core import shape as extents_of
 from kcore.ops.elementwise import where
 
 __all__ = [
@@ -219,7 +220,7 @@ def meshgrid(*x: Any, indexing: str = "xy") -> list:
         axes[0], axes[1] = 1, 0
     extents = [1] * n
     for v, axis in zip(vectors, axes, strict=True):
-        extents[axis] = v.shape[0]
+        extents[axis] = extents_of(v)[0]
     return [
         broadcast_to(reshape(v, [-1 if i == axis else 1 for i in range(n)]), extents)
         for v, axis in zip(vectors, axes, strict=True)

@@ -79,8 +79,15 @@ def build_step(
         # The position in the random stream is the optimizer's, so that a resumed run draws the same numbers.
         step=(lambda: int(optimizer.iterations.numpy())) if train else None,
         seed=model._random_seed if train else None,
+        layer_names={layer.name: f"layer {i}" for i, layer in enumerate(_all_layers(model))},
     )
     return Step(function, metric_names(endpoints, [m for m, _ in model._layer_metric_objects()]))
+
+
+def _all_layers(layer: Any) -> list:
+    """The layers inside a model or layer, at any depth, in their order."""
+    own = layer.layers if hasattr(layer, "layers") else layer._nested()
+    return [found for inner in own for found in (inner, *_all_layers(inner))]
 
 
 def _losses(

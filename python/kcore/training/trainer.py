@@ -12,7 +12,7 @@ from kcore import metrics as metrics_module
 from kcore import optimizers
 from kcore.graph import Function, Tensor, dtypes, rng
 from kcore.layers.input_layer import Input
-from kcore.layers.node import unpack
+from kcore.layers.node import flatten, unpack
 from kcore.models.network import Network
 from kcore.training import loops
 from kcore.training.compile import Endpoint, resolve
@@ -23,6 +23,8 @@ from kcore.training.steps import Step, build_predict, build_step, metric_names
 
 class Trainer(Network):
     """A network that can be trained."""
+
+    _UNTRACKED = Network._UNTRACKED | {"_collected_trainable_weights", "_endpoints", "_compiled_with"}
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
@@ -87,7 +89,7 @@ class Trainer(Network):
             "weighted_metrics": weighted_metrics,
         }
         try:
-            if self._topology is not None:
+            if self.outputs:
                 self._resolve_endpoints()
         except Exception:
             self._compiled_with, self._endpoints = before  # type: ignore[assignment]
@@ -149,7 +151,7 @@ class Trainer(Network):
 
     def _require_inputs(self, x: Any) -> None:
         """Build a model that doesn't know its inputs yet, from the first data that come."""
-        if self._topology is not None:
+        if self.outputs:
             return
         arrays = [x[k] for k in x] if isinstance(x, dict) else list(x) if isinstance(x, (list, tuple)) else [x]
         arrays = [np.asarray(a) if not hasattr(a, "shape") else a for a in arrays]
@@ -159,17 +161,11 @@ class Trainer(Network):
         self._build_on(tensors)
 
     def _build_on(self, tensors: list[Tensor]) -> None:
-        if hasattr(self, "_start"):
-            if len(tensors) != 1:
-                raise ValueError(f"A Sequential model takes one input, got {len(tensors)}")
-            self._start(tensors[0])
-        else:
-            inputs = unpack(tensors)
-            with_calls = self(inputs)
-            self._inbound_nodes.clear()
-            self._init_graph(inputs, with_calls)
-        if not self.outputs:
-            raise ValueError(f"model '{self.name}' has no layers")
+        inputs = unpack(tensors)
+        outputs = self._traced_call(inputs, (), {})
+        self._init_subclassed(tensors, flatten(outputs))
+        if self._compiled_with is not None:
+            self._resolve_endpoints()
 
     def _input_specs(self) -> list[Spec]:
         return [Spec(name, tuple(t.shape), t.dtype) for name, t in zip(self.input_names, self.inputs, strict=True)]
@@ -435,7 +431,7 @@ class Trainer(Network):
         """Batches of the data, checked against the model (which is built on them if it has to be)."""
         from kcore.training.data_adapter import is_batch_source
 
-        if self._topology is None:
+        if not self.outputs:
             if is_batch_source(x):
                 batches = adapt(x, **{**options, "inputs": None, "targets": None})
                 self._require_inputs(batches.peek()[0])
