@@ -21,7 +21,7 @@ def losses(*values, name="val_loss"):
         ({"patience": 0}, [3, 2, 4, 1], 3, 3),
         ({"patience": 1, "min_delta": 0.5}, [3, 2.8, 1], 2, 2),
         ({"patience": 3, "baseline": 2.5}, [3, 2, 2.1, 2.2, 2.3, 2.4], 5, 5),
-        ({"patience": 2, "baseline": 1.0}, [3, 2, 0.9, 1], 2, 2),
+        ({"patience": 2, "baseline": 1.0}, [3, 2, 2, 0.9], 3, 3),
         ({"patience": 1, "start_from_epoch": 3}, [1, 2, 3, 4, 5, 6], 5, 5),
         ({"patience": 1, "mode": "max"}, [1, 2, 3, 2, 1], 4, 4),
         ({"patience": 2, "restore_best_weights": True}, [math.nan, math.nan, math.nan], 2, 1),

@@ -68,7 +68,7 @@ class EarlyStopping(MonitorCallback):
         min_delta: a smaller improvement doesn't count.
         patience: epochs without improvement until training is stopped.
         verbose: 1 prints when it stops.
-        baseline: improvements count only once they are better than this.
+        baseline: an improvement resets the patience only if it is better than this.
         restore_best_weights: at the end of training, stopped early or not, give the model the weights of the
             epoch with the best value.
         start_from_epoch: ignore the epochs before this one.
@@ -113,8 +113,8 @@ class EarlyStopping(MonitorCallback):
             self._keep_weights()
             if self.baseline is None or self.is_better(value, self.baseline):
                 self.wait = 0
-                return
-        elif self.best_weights is None:
+            return
+        if self.best_weights is None:
             self._keep_weights()  # the first epoch's value may be NaN
         if self.wait >= self.patience and epoch > 0:
             self.stopped_epoch = epoch
