@@ -173,6 +173,49 @@ void max_pool_gradient(const Pooling& p, const void* x, const void* y, const voi
 }
 
 template <class T>
+void max_pool_select(const Pooling& p, const void* x_data, const void* best_data,
+                     const void* v_data, void* y_data) {
+  const std::int64_t row = p.width * p.channels;
+  over_rows(p.batch, p.out_height, p.stride_y * row, [&](std::int64_t n, std::int64_t oy) {
+    const T* x = static_cast<const T*>(x_data) + n * p.height * row;
+    const T* v = static_cast<const T*>(v_data) + n * p.height * row;
+    const Span rows = window(oy, p.stride_y, p.top, p.pool_height, p.height);
+    for (std::int64_t ox = 0; ox < p.out_width; ++ox) {
+      const std::int64_t at = ((n * p.out_height + oy) * p.out_width + ox) * p.channels;
+      const T* best = static_cast<const T*>(best_data) + at;
+      T* y = static_cast<T*>(y_data) + at;
+      const Span columns = window(ox, p.stride_x, p.left, p.pool_width, p.width);
+      // From the last element to the first, so that the first greatest one stays.
+      over_channels<T>(
+          p.channels,
+          [&](std::int64_t c) {
+            Vec<T> chosen{};
+            const Vec<T> greatest = load(best + c);
+            for (std::int64_t i = rows.end - 1; i >= rows.begin; --i) {
+              for (std::int64_t j = columns.end - 1; j >= columns.begin; --j) {
+                const Vec<T> value = load(x + i * row + j * p.channels + c);
+                chosen = (value == greatest) | (value != value)
+                             ? load(v + i * row + j * p.channels + c)
+                             : chosen;
+              }
+            }
+            store(y + c, chosen);
+          },
+          [&](std::int64_t c) {
+            T chosen = 0;
+            for (std::int64_t i = rows.end - 1; i >= rows.begin; --i) {
+              for (std::int64_t j = columns.end - 1; j >= columns.begin; --j) {
+                const T value = x[i * row + j * p.channels + c];
+                if (value == best[c] || value != value) chosen = v[i * row + j * p.channels + c];
+              }
+            }
+            y[c] = chosen;
+          });
+    }
+  });
+}
+
+template <class T>
 void average_pool(const Pooling& p, const void* x_data, void* y_data) {
   const std::int64_t row = p.width * p.channels;
   over_rows(p.batch, p.out_height, p.stride_y * row, [&](std::int64_t n, std::int64_t oy) {
@@ -283,6 +326,7 @@ void resample(std::int64_t batch, std::int64_t channels, const ResamplingAxis& r
 const PoolingKernels pooling_table = {
     {max_pool<float>, max_pool<double>},
     {max_pool_gradient<float>, max_pool_gradient<double>},
+    {max_pool_select<float>, max_pool_select<double>},
     {average_pool<float>, average_pool<double>},
     {average_pool_gradient<float>, average_pool_gradient<double>},
     {resample<float>, resample<double>},

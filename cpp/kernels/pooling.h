@@ -31,6 +31,10 @@ struct PoolingKernels {
   // A window's gradient goes to the first of its greatest elements, row by row.
   void (*max_pool_gradient[2])(const Pooling& p, const void* x, const void* y, const void* dy,
                                void* dx);
+  // y takes the element of v at the place of each window's first greatest element of x, whose
+  // value is in `best`.
+  void (*max_pool_select[2])(const Pooling& p, const void* x, const void* best, const void* v,
+                             void* y);
   // The mean of the elements that exist.
   void (*average_pool[2])(const Pooling& p, const void* x, void* y);
   void (*average_pool_gradient[2])(const Pooling& p, const void* dy, void* dx);

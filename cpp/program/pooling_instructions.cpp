@@ -4,6 +4,7 @@
 //   which
 //                                are no elements: an average does not count them
 //   max_pool2d_gradient          x, y, dy -> dx
+//   max_pool2d_select            x, y, v -> the elements of v that max_pool2d would take from x
 //   average_pool2d_gradient      dy -> dx
 //   resize                       method: nearest or bilinear, pixels having their centres at halves
 //   resize_gradient              dy -> dx
@@ -134,6 +135,35 @@ std::unique_ptr<Instruction> make_max_pool_gradient(const Operands& inputs, cons
   return std::make_unique<MaxPoolGradient>(inputs, outputs[0], pooling);
 }
 
+class MaxPoolSelect final : public Instruction {
+ public:
+  MaxPoolSelect(const Operands& inputs, const Operand& out, const Pooling& pooling)
+      : inputs_(inputs), out_(out), pooling_(pooling) {}
+
+  void run(const Frame& frame) const override {
+    pooling_kernels().max_pool_select[float_kernel(out_)](
+        pooling_, frame.data<void>(inputs_[0]), frame.data<void>(inputs_[1]),
+        frame.data<void>(inputs_[2]), frame.data<void>(out_));
+  }
+
+ private:
+  Operands inputs_;
+  Operand out_;
+  Pooling pooling_;
+};
+
+std::unique_ptr<Instruction> make_max_pool_select(const Operands& inputs, const Operands& outputs,
+                                                  const Attributes& attributes) {
+  check_counts(inputs, outputs, 3);
+  const Operand& x = inputs[0];
+  check_image("x", x);
+  const Pooling pooling = make_pooling(x, attributes);
+  check("y", inputs[1], x.dtype, pooled_shape(pooling));
+  check("v", inputs[2], x.dtype, x.shape);
+  check("output", outputs[0], x.dtype, pooled_shape(pooling));
+  return std::make_unique<MaxPoolSelect>(inputs, outputs[0], pooling);
+}
+
 class AveragePoolGradient final : public Instruction {
  public:
   AveragePoolGradient(const Operand& dy, const Operand& dx, const Pooling& pooling)
@@ -253,6 +283,7 @@ std::unique_ptr<Instruction> make_resize(const Operands& inputs, const Operands&
 
 const RegisterInstruction max_pool("max_pool2d", make_pool<false>);
 const RegisterInstruction max_pool_gradient("max_pool2d_gradient", make_max_pool_gradient);
+const RegisterInstruction max_pool_select("max_pool2d_select", make_max_pool_select);
 const RegisterInstruction average_pool("average_pool2d", make_pool<true>);
 const RegisterInstruction average_pool_gradient("average_pool2d_gradient",
                                                 make_average_pool_gradient);

@@ -60,6 +60,21 @@ def test_max_pool(shape, pool, strides, pads, dtype):
 
 @floats
 @cases
+def test_max_pool_select(shape, pool, strides, pads, dtype):
+    x, v = ties(shape, dtype), RNG.standard_normal(shape).astype(dtype)
+    out, seen = windows(shape, pool, strides, pads)
+    y, want = (np.zeros((shape[0], *out, shape[3]), dtype) for _ in range(2))
+    for i, j, r, c in seen:
+        part = x[:, r, c].reshape(shape[0], -1 if x.size else 1, shape[3])
+        y[:, i, j] = part.max(1)
+        chosen = v[:, r, c].reshape(part.shape)
+        want[:, i, j] = np.take_along_axis(chosen, part.argmax(1)[:, None], 1)[:, 0]
+    got = run1("max_pool2d_select", [x, y, v], (want.shape, dtype), **attributes(pool, strides, pads))
+    np.testing.assert_array_equal(got, want)
+
+
+@floats
+@cases
 def test_max_pool_gradient(shape, pool, strides, pads, dtype):
     x = ties(shape, dtype)
     out, seen = windows(shape, pool, strides, pads)
@@ -159,6 +174,12 @@ def test_pooling_operand_errors():
         run1("max_pool2d_gradient", [x, y, x], (x.shape, "float32"), **spec)
     with pytest.raises(ValueError, match=r"output must be float32 \(1, 4, 4, 3\)"):
         run1("max_pool2d_gradient", [x, y, y], (y.shape, "float32"), **spec)
+    with pytest.raises(ValueError, match=r"v must be float32 \(1, 4, 4, 3\)"):
+        run1("max_pool2d_select", [x, y, y], (y.shape, "float32"), **spec)
+    with pytest.raises(ValueError, match=r"y must be float32 \(1, 2, 2, 3\)"):
+        run1("max_pool2d_select", [x, x, x], (y.shape, "float32"), **spec)
+    with pytest.raises(ValueError, match=r"output must be float32 \(1, 2, 2, 3\)"):
+        run1("max_pool2d_select", [x, y, x], (x.shape, "float32"), **spec)
     with pytest.raises(ValueError, match=r"dy must be float32 \(1, 2, 2, 3\)"):
         run1("average_pool2d_gradient", [x], (x.shape, "float32"), **spec)
     with pytest.raises(ValueError, match="attribute 'pool' is missing"):

@@ -5,6 +5,7 @@ computes at once and returns NumPy.
 """
 
 from kcore.graph.primitives import cast, reshape
+from kcore.ops import image
 from kcore.ops.convolution import *
 from kcore.ops.core import *
 from kcore.ops.creation import *
@@ -12,3 +13,5 @@ from kcore.ops.elementwise import *
 from kcore.ops.indexing import *
 from kcore.ops.linalg import *
 from kcore.ops.movement import *
+from kcore.ops.normalization import *
+from kcore.ops.pooling import *
