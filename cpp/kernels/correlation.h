@@ -224,6 +224,13 @@ void gather_tile(const GatherTile<T>& tile) {
   const Depth& depth = tile.depth;
   const std::int64_t* a_rows = tile.a_rows;
   const T* b = tile.b;
+#pragma GCC unroll 16
+  for (int i = 0; i < Rows; ++i) {
+#pragma GCC unroll 2
+    for (int j = 0; j < Vectors; ++j) {
+      __builtin_prefetch(tile.c + tile.c_rows[i] + j * width, 1);
+    }
+  }
   for (std::int64_t o = 0; o < depth.outer; ++o) {
     for (std::int64_t m = 0; m < depth.middle; ++m) {
       const T* a = tile.a + o * depth.outer_pitch + m * depth.middle_pitch;
