@@ -53,66 +53,109 @@ struct Filter {
 };
 
 // `Pixels` neighbouring outputs from j on, `lanes` channels from c on, taps of the given ranges.
-template <class T, int Pixels>
+// With Taps > 0, every row has all of its Taps taps, side by side, and outputs are Step apart: what
+// neighbours share is loaded once.
+template <class T, int Pixels, int Taps = 0, int Step = 0>
 KCORE_INLINE void filter_pixels(const Filter<T>& f, const T* source_row, T* out_row, std::int64_t i,
                                 std::int64_t j, std::int64_t c, std::int64_t lanes, Range rows,
                                 Range cols) {
   const bool whole = lanes == kWidth<T>;
   Vec<T> acc[Pixels] = {};
   const std::int64_t pitch = f.cols.step * f.channels;
+  const std::int64_t kernel_pitch = f.cols.kernel_step * f.channels;
   for (std::int64_t u = rows.first; u < rows.last; ++u) {
     const std::int64_t row = f.rows.origin + i * f.rows.step + u * f.rows.tap_step;
-    const std::int64_t kernel_row = f.rows.kernel_first + u * f.rows.kernel_step;
     const std::int64_t col = f.cols.origin + j * f.cols.step;
+    const std::int64_t kernel_row = f.rows.kernel_first + u * f.rows.kernel_step;
+    const T* x = source_row + (row * f.cols.source + col) * f.channels + c;
+    const T* k = f.kernel + (kernel_row * f.kernel_cols + f.cols.kernel_first) * f.channels + c;
+    if constexpr (Taps > 0) {
+      constexpr int reach = (Pixels - 1) * Step + Taps;
+      Vec<T> weights[Taps];
+#pragma GCC unroll 8
+      for (int v = 0; v < Taps; ++v) weights[v] = load(k + v * kernel_pitch);
+#pragma GCC unroll 32
+      for (int p = 0; p < reach; ++p) {
+        const Vec<T> pixel = load(x + p * f.channels);
+#pragma GCC unroll 8
+        for (int v = 0; v < Taps; ++v) {
+          if (p >= v && (p - v) % Step == 0 && (p - v) / Step < Pixels) {
+            acc[(p - v) / Step] += pixel * weights[v];
+          }
+        }
+      }
+      continue;
+    }
     for (std::int64_t v = cols.first; v < cols.last; ++v) {
-      const std::int64_t kernel_col = f.cols.kernel_first + v * f.cols.kernel_step;
-      const T* k = f.kernel + (kernel_row * f.kernel_cols + kernel_col) * f.channels + c;
-      const T* x = source_row + (row * f.cols.source + col + v * f.cols.tap_step) * f.channels + c;
+      const T* pixel = x + v * f.cols.tap_step * f.channels;
       if (whole) {
-        const Vec<T> weight = load(k);
+        const Vec<T> weight = load(k + v * kernel_pitch);
 #pragma GCC unroll 8
-        for (int q = 0; q < Pixels; ++q) acc[q] += load(x + q * pitch) * weight;
+        for (int q = 0; q < Pixels; ++q) acc[q] += load(pixel + q * pitch) * weight;
       } else {
-        const Vec<T> weight = load_partial(k, lanes);
+        const Vec<T> weight = load_partial(k + v * kernel_pitch, lanes);
 #pragma GCC unroll 8
-        for (int q = 0; q < Pixels; ++q) acc[q] += load_partial(x + q * pitch, lanes) * weight;
+        for (int q = 0; q < Pixels; ++q) acc[q] += load_partial(pixel + q * pitch, lanes) * weight;
       }
     }
   }
-  const Vec<T> bias = f.bias == nullptr ? Vec<T>{} : load_partial(f.bias + c, lanes);
-  T* y = out_row + j * f.cols.out_step * f.channels + c;
+  Vec<T> bias{};
+  if (f.bias != nullptr) bias = load_partial(f.bias + c, lanes);
+  const std::int64_t out_pitch = f.cols.out_step * f.channels;
+  T* y = out_row + j * out_pitch + c;
 #pragma GCC unroll 8
   for (int q = 0; q < Pixels; ++q) {
     Vec<T> value = acc[q] + bias;
     if (f.activation == Activation::relu) value = maximum<T>(value, Vec<T>{});
-    T* to = y + q * f.cols.out_step * f.channels;
-    whole ? store(to, value) : store_partial(to, value, lanes);
+    whole ? store(y + q * out_pitch, value) : store_partial(y + q * out_pitch, value, lanes);
   }
 }
 
-template <class T>
+// One row of outputs. Taps and Step as above, for the pixels that have all taps.
+template <class T, int Taps, int Step>
 void filter_row(const Filter<T>& f, std::int64_t image, std::int64_t i, Range interior) {
   const T* source = f.source + image * f.rows.source * f.cols.source * f.channels;
   T* out = f.out + ((image * f.out_rows + f.rows.out_first + i * f.rows.out_step) * f.out_cols +
                     f.cols.out_first) *
                        f.channels;
   const Range rows = valid_taps(f.rows, i), all{0, f.cols.taps};
-  for (std::int64_t c = 0; c < f.channels; c += kWidth<T>) {
-    const std::int64_t lanes = min(kWidth<T>, f.channels - c);
-    const auto border = [&](std::int64_t j) {
-      filter_pixels<T, 1>(f, source, out, i, j, c, lanes, rows, valid_taps(f.cols, j));
-    };
-    std::int64_t j = 0;
-    for (; j < interior.first; ++j) border(j);
-    for (; j + kPixels <= interior.last; j += kPixels) {
-      filter_pixels<T, kPixels>(f, source, out, i, j, c, lanes, rows, all);
+  const auto one = [&](std::int64_t j) {
+    const Range cols = valid_taps(f.cols, j);
+    for (std::int64_t c = 0; c < f.channels; c += kWidth<T>) {
+      filter_pixels<T, 1>(f, source, out, i, j, c, min(kWidth<T>, f.channels - c), rows, cols);
     }
-    for (; j < interior.last; ++j) filter_pixels<T, 1>(f, source, out, i, j, c, lanes, rows, all);
-    for (; j < f.cols.out; ++j) border(j);
+  };
+  std::int64_t j = 0;
+  for (; j < interior.first; ++j) one(j);
+  for (; j + kPixels <= interior.last; j += kPixels) {
+    std::int64_t c = 0;
+    for (; c + kWidth<T> <= f.channels; c += kWidth<T>) {
+      filter_pixels<T, kPixels, Taps, Step>(f, source, out, i, j, c, kWidth<T>, rows, all);
+    }
+    if (c < f.channels) {
+      filter_pixels<T, kPixels>(f, source, out, i, j, c, f.channels - c, rows, all);
+    }
   }
+  for (; j < f.cols.out; ++j) one(j);
   if (f.activation > Activation::relu) {
     activate_block<T>(out, f.cols.out_step * f.channels, f.cols.out, f.channels, f.activation);
   }
+}
+
+template <class T>
+using FilterRow = void (*)(const Filter<T>&, std::int64_t, std::int64_t, Range);
+
+template <class T>
+FilterRow<T> find_filter_row(const Axis& cols) {
+  if (cols.tap_step == 1 && cols.step == 1) {
+    if (cols.taps == 3) return filter_row<T, 3, 1>;
+    if (cols.taps == 5) return filter_row<T, 5, 1>;
+    if (cols.taps == 7) return filter_row<T, 7, 1>;
+  } else if (cols.tap_step == 1 && cols.step == 2) {
+    if (cols.taps == 3) return filter_row<T, 3, 2>;
+    if (cols.taps == 5) return filter_row<T, 5, 2>;
+  }
+  return filter_row<T, 0, 0>;
 }
 
 template <class T>
@@ -122,9 +165,10 @@ void filter(const Filter<T>& f) {
                             static_cast<double>(1 + f.rows.taps * f.cols.taps);
   const auto grain = static_cast<std::int64_t>(1 + kTaskFlops / (line_flops + 1));
   const Range interior = interior_outputs(f.cols);
+  const FilterRow<T> row = find_filter_row<T>(f.cols);
   for_tasks(lines > grain, ceil_div(lines, grain), [&](std::int64_t task) {
     for (std::int64_t line = task * grain; line < min(lines, (task + 1) * grain); ++line) {
-      filter_row(f, line / f.rows.out, line % f.rows.out, interior);
+      row(f, line / f.rows.out, line % f.rows.out, interior);
     }
   });
 }
@@ -216,45 +260,73 @@ void data_gradient(const ConvolutionGeometry& g, const T* dy, const T* kernel, T
   });
 }
 
-// Adds, for `Taps` neighbouring taps of a kernel row, the sum over outputs [first, last) of a row
-// of dy times what the tap reads. x is the first tap's, at output 0.
-template <class T, int Taps>
-void correlate_row(const T* x, std::int64_t x_step, std::int64_t tap_step, const T* dy,
-                   std::int64_t channels, std::int64_t first, std::int64_t last, std::int64_t lanes,
-                   T* sums) {
-  const bool whole = lanes == kWidth<T>;
+// The operands of a weight gradient.
+template <class T>
+struct Correlation {
+  Axis rows, cols;
+  std::int64_t channels;
+  const T* x;
+  const T* dy;
+};
+
+// Adds to `sums`, for `Taps` neighbouring taps from (u, v) on and `lanes` channels from c on, what
+// lines [first, last) of dy give times what the taps read.
+template <class T, int Taps, bool Whole>
+void correlate(const Correlation<T>& k, std::int64_t first, std::int64_t last, std::int64_t u,
+               std::int64_t v, std::int64_t c, std::int64_t lanes, T* sums) {
+  const auto load_lanes = [=](const T* p) __attribute__((always_inline)) {
+    return Whole ? load(p) : load_partial(p, lanes);
+  };
+  const std::int64_t channels = k.channels;
+  const std::int64_t step = k.cols.step * channels, tap_step = k.cols.tap_step * channels;
+  const std::int64_t inner_first = valid_outputs(k.cols, v).first;
+  const std::int64_t inner_last = max(inner_first, valid_outputs(k.cols, v + Taps - 1).last);
   Vec<T> acc[Taps];
 #pragma GCC unroll 8
-  for (int v = 0; v < Taps; ++v) acc[v] = load_partial(sums + v * channels, lanes);
-  if (whole) {
-    for (std::int64_t j = first; j < last; ++j) {
-      const Vec<T> gradient = load(dy + j * channels);
+  for (int t = 0; t < Taps; ++t) acc[t] = load_lanes(sums + t * channels);
+  for (std::int64_t line = first; line < last; ++line) {
+    const std::int64_t image = line / k.rows.out, i = line % k.rows.out;
+    const std::int64_t row = k.rows.origin + i * k.rows.step + u * k.rows.tap_step;
+    if (row < 0 || row >= k.rows.source) continue;
+    const std::int64_t start = k.cols.origin + v * k.cols.tap_step;
+    const T* x = k.x + ((image * k.rows.source + row) * k.cols.source + start) * channels + c;
+    const T* dy = k.dy + line * k.cols.out * channels + c;
+    const auto border = [&](std::int64_t from, std::int64_t to) __attribute__((always_inline)) {
+      for (std::int64_t j = from; j < to; ++j) {
+        const Vec<T> gradient = load_lanes(dy + j * channels);
 #pragma GCC unroll 8
-      for (int v = 0; v < Taps; ++v) acc[v] += load(x + j * x_step + v * tap_step) * gradient;
-    }
-  } else {
-    for (std::int64_t j = first; j < last; ++j) {
-      const Vec<T> gradient = load_partial(dy + j * channels, lanes);
-#pragma GCC unroll 8
-      for (int v = 0; v < Taps; ++v) {
-        acc[v] += load_partial(x + j * x_step + v * tap_step, lanes) * gradient;
+        for (int t = 0; t < Taps; ++t) {
+          const std::int64_t col = start + j * k.cols.step + t * k.cols.tap_step;
+          if (col < 0 || col >= k.cols.source) continue;
+          acc[t] += load_lanes(x + j * step + t * tap_step) * gradient;
+        }
       }
+    };
+    border(0, inner_first);
+    for (std::int64_t j = inner_first; j < inner_last; ++j) {
+      const Vec<T> gradient = load_lanes(dy + j * channels);
+#pragma GCC unroll 8
+      for (int t = 0; t < Taps; ++t) acc[t] += load_lanes(x + j * step + t * tap_step) * gradient;
     }
+    border(inner_last, k.cols.out);
   }
 #pragma GCC unroll 8
-  for (int v = 0; v < Taps; ++v) store_partial(sums + v * channels, acc[v], lanes);
+  for (int t = 0; t < Taps; ++t) {
+    T* to = sums + t * channels;
+    Whole ? store(to, acc[t]) : store_partial(to, acc[t], lanes);
+  }
 }
 
 template <class T>
-using CorrelateRow = void (*)(const T*, std::int64_t, std::int64_t, const T*, std::int64_t,
-                              std::int64_t, std::int64_t, std::int64_t, T*);
+using Correlate = void (*)(const Correlation<T>&, std::int64_t, std::int64_t, std::int64_t,
+                           std::int64_t, std::int64_t, std::int64_t, T*);
 
 template <class T, int Taps = kTaps>
-CorrelateRow<T> find_correlate_row(std::int64_t taps) {
+Correlate<T> find_correlate(std::int64_t taps, bool whole) {
   if constexpr (Taps > 1) {
-    if (taps < Taps) return find_correlate_row<T, Taps - 1>(taps);
+    if (taps < Taps) return find_correlate<T, Taps - 1>(taps, whole);
   }
-  return correlate_row<T, Taps>;
+  return whole ? correlate<T, Taps, true> : correlate<T, Taps, false>;
 }
 
 struct WeightPlan {
@@ -274,36 +346,22 @@ KCORE_INLINE WeightPlan make_weight_plan(const ConvolutionGeometry& g) {
   return plan;
 }
 
+// Adds lines [first, last) to the gradient `sums`. What one vector of channels reads stays in the
+// first-level cache from one row of taps to the next.
 template <class T>
-void correlate_line(const ConvolutionGeometry& g, const Axis& rows, const Axis& cols,
-                    std::int64_t line, const T* x, const T* dy, T* sums) {
-  const std::int64_t channels = g.out_channels;
-  const std::int64_t image = line / g.out_rows, i = line % g.out_rows;
-  const T* dy_row = dy + line * g.out_cols * channels;
-  const Range valid = valid_taps(rows, i);
-  const std::int64_t x_step = cols.step * channels, tap_step = cols.tap_step * channels;
-  for (std::int64_t c = 0; c < channels; c += kWidth<T>) {
-    const std::int64_t lanes = min(kWidth<T>, channels - c);
-    for (std::int64_t u = valid.first; u < valid.last; ++u) {
-      const std::int64_t row = rows.origin + i * rows.step + u * rows.tap_step;
-      const T* x_row = x + ((image * rows.source + row) * cols.source + cols.origin) * channels + c;
-      for (std::int64_t v = 0; v < cols.taps; v += kTaps) {
-        const std::int64_t taps = min(kTaps, cols.taps - v);
-        // All of these taps are inside between `first` and `last`; each goes on alone outside.
-        const std::int64_t first = valid_outputs(cols, v).first;
-        const std::int64_t last = max(first, valid_outputs(cols, v + taps - 1).last);
-        T* sum = sums + (u * cols.taps + v) * channels + c;
-        find_correlate_row<T>(taps)(x_row + v * tap_step, x_step, tap_step, dy_row + c, channels,
-                                    first, last, lanes, sum);
-        for (std::int64_t t = 0; t < taps; ++t) {
-          const Range own = valid_outputs(cols, v + t);
-          const auto alone = [&](std::int64_t from, std::int64_t to) {
-            if (from >= to) return;
-            correlate_row<T, 1>(x_row + (v + t) * tap_step, x_step, tap_step, dy_row + c, channels,
-                                from, to, lanes, sum + t * channels);
-          };
-          alone(own.first, min(own.last, first));
-          alone(max(own.first, last), own.last);
+void correlate_lines(const Correlation<T>& k, std::int64_t first, std::int64_t last, T* sums) {
+  constexpr std::int64_t cache = 24 << 10;
+  const std::int64_t line_bytes =
+      (k.cols.source * k.rows.step + k.cols.out) * static_cast<std::int64_t>(kVectorBytes);
+  const std::int64_t group = max(1, cache / line_bytes);
+  for (std::int64_t line = first; line < last; line += group) {
+    for (std::int64_t c = 0; c < k.channels; c += kWidth<T>) {
+      const std::int64_t lanes = min(kWidth<T>, k.channels - c);
+      for (std::int64_t u = 0; u < k.rows.taps; ++u) {
+        for (std::int64_t v = 0; v < k.cols.taps; v += kTaps) {
+          find_correlate<T>(min(kTaps, k.cols.taps - v), lanes == kWidth<T>)(
+              k, line, min(last, line + group), u, v, c, lanes,
+              sums + (u * k.cols.taps + v) * k.channels + c);
         }
       }
     }
@@ -321,18 +379,19 @@ void weight_gradient(const ConvolutionGeometry& g, const T* x, const T* dy, T* d
     repeated = workspace.take<T>(g.batch * g.in_rows * g.in_cols * g.out_channels);
   }
   T* partials = workspace.take<T>((plan.chunks - 1) * plan.size);
-  const T* source = repeat_channels(g, x, repeated);
-  const Axis rows =
+  Correlation<T> k;
+  k.rows =
       forward_axis(g.out_rows, g.stride_rows, g.in_rows, g.pad_top, g.kernel_rows, g.dilation_rows);
-  const Axis cols = forward_axis(g.out_cols, g.stride_cols, g.in_cols, g.pad_left, g.kernel_cols,
-                                 g.dilation_cols);
+  k.cols = forward_axis(g.out_cols, g.stride_cols, g.in_cols, g.pad_left, g.kernel_cols,
+                        g.dilation_cols);
+  k.channels = g.out_channels;
+  k.x = repeat_channels(g, x, repeated);
+  k.dy = dy;
   for_tasks(plan.chunks > 1, plan.chunks, [&](std::int64_t chunk) {
     T* sums = chunk == 0 ? dkernel : partials + (chunk - 1) * plan.size;
     clear(sums, plan.size);
-    const std::int64_t end = min(plan.lines, (chunk + 1) * plan.chunk_lines);
-    for (std::int64_t line = chunk * plan.chunk_lines; line < end; ++line) {
-      correlate_line(g, rows, cols, line, source, dy, sums);
-    }
+    correlate_lines(k, chunk * plan.chunk_lines, min(plan.lines, (chunk + 1) * plan.chunk_lines),
+                    sums);
   });
   for (std::int64_t chunk = 0; chunk < plan.chunks - 1; ++chunk) {
     for (std::int64_t e = 0; e < plan.size; ++e) dkernel[e] += partials[chunk * plan.size + e];
