@@ -279,7 +279,7 @@ def test_a_model_that_does_not_know_its_inputs_yet():
     inputs, targets, _ = batches.peek()
     assert inputs[0].shape == (2, 2)
     assert targets[0].shape == (2, 1)
-    batches.inputs, batches.targets = X, Y
+    batches.expect(X, Y)
     assert collect(batches)[0][0][0].dtype == np.float32
     x, y = rows(3)
     assert adapt([x, y], y).peek()[0][1].shape == (3, 1)

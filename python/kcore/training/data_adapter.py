@@ -242,6 +242,10 @@ class _ItemBatches(Batches):
         self.weight_dtype = weight_dtype
         self._source = source
 
+    def expect(self, inputs: Sequence[Spec], targets: Sequence[Spec], modes=None) -> None:
+        """Says what the model expects, if that wasn't known before the first batch was seen."""
+        self.inputs, self.targets, self.modes = inputs, targets, modes
+
     def _unpack(self, item) -> tuple:
         expects_targets = self.targets is None or bool(self.targets)
         if isinstance(item, tuple) or (expects_targets and isinstance(item, list) and len(item) in (2, 3)):
@@ -261,7 +265,9 @@ class _ItemBatches(Batches):
         target_specs = self.targets if self.targets is not None else _unknown_specs(y, "target")
         inputs = standardize(x, input_specs, "input")
         targets = standardize(y, target_specs, "target")
-        weights = standardize_weights(targets, target_specs, sample_weight, self.class_weight, self.modes)
+        # Until the outputs' names are known, what goes by them can't be told.
+        class_weight = self.class_weight if self.targets is not None else None
+        weights = standardize_weights(targets, target_specs, sample_weight, class_weight, self.modes)
         check_lengths(inputs, targets, weights)
         return (
             [_contiguous(data, spec.dtype) for data, spec in zip(inputs, input_specs, strict=True)],
@@ -473,9 +479,8 @@ def adapt(
         raise ValueError(f"The number of steps must be a positive integer, got {steps!r}.")
     if isinstance(shuffle, str) and shuffle != "batch":
         raise ValueError(f"`shuffle` must be True, False or 'batch', got {shuffle!r}.")
-    if shuffle and seed is None:
+    if shuffle and seed is None and not _is_iterable(x):
         seed = int(np.random.randint(0, 2**31 - 1))
-
     if is_batch_source(x):
         if y is not None:
             raise ValueError(f"`y` must come with the batches of a {type(x).__name__}, not as an argument.")

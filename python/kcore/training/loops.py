@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -67,10 +68,8 @@ def fit(
         )  # fmt: skip
     names = list(model.metrics_names)
     handlers = _configure(model, callbacks, verbose, epochs, train, names, valid is not None)
-    with train:
+    with train, valid or nullcontext():
         _run_epochs(model, train, valid, handlers, initial_epoch, epochs, validation_freq)
-    if valid is not None:
-        valid.close()
     return model.history
 
 
@@ -103,7 +102,8 @@ def _configure(
     handlers: list[Any] = [callbacks_module.BaseLogger(stateful_metrics=[m.name for m in model.metrics])]
     if verbose:
         mode = "samples" if by_samples else "steps"
-        handlers.append(callbacks_module.ProgbarLogger(count_mode=mode, stateful_metrics=names))
+        streaming = [m.name for m in model.metrics]
+        handlers.append(callbacks_module.ProgbarLogger(count_mode=mode, stateful_metrics=streaming))
     handlers = [*handlers, *given, history]
     shown = names + [f"val_{n}" for n in names] if validates else names
     result = CallbackList(handlers)
@@ -128,7 +128,9 @@ def _run_epochs(
     model: Any, train: Batches, valid: Batches | None, handlers: CallbackList, first: int, epochs: int, freq: Any
 ) -> None:
     model.stop_training = False
+    model._initial_epoch = first
     handlers.on_train_begin()
+    first = model._initial_epoch  # BackupAndRestore moves it
     epoch_logs: dict[str, Any] = {}
     for epoch in range(first, epochs):
         model.reset_metrics()

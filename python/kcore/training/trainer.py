@@ -431,16 +431,19 @@ class Trainer(Network):
         """Batches of the data, checked against the model (which is built on them if it has to be)."""
         from kcore.training.data_adapter import is_batch_source
 
+        with_targets = options.pop("with_targets", True)
+        batches = None
         if not self.outputs:
             if is_batch_source(x):
-                batches = adapt(x, **{**options, "inputs": None, "targets": None})
+                batches = adapt(x, y, sample_weight, weight_dtype=dtypes.floatx(), **options)
                 self._require_inputs(batches.peek()[0])
-                batches.close()
             else:
                 self._require_inputs(x)
-        with_targets = options.pop("with_targets", True)
         targets = self._target_specs() if with_targets else []
         modes = [e.sample_weight_mode for e in self._trained()] if with_targets else []
+        if batches is not None:
+            batches.expect(self._input_specs(), targets, modes)
+            return batches
         return adapt(
             x, y, sample_weight, inputs=self._input_specs(), targets=targets, sample_weight_modes=modes,
             weight_dtype=dtypes.floatx(), **options,
