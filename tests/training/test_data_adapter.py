@@ -69,6 +69,20 @@ def test_numpys_seed_is_the_default():
     assert ids(adapt(x, y, inputs=X, targets=Y, shuffle=True)) == first
 
 
+def test_only_what_is_shuffled_draws_a_seed():
+    def draws(*data, shuffle=True):
+        np.random.seed(4)
+        adapt(*data, inputs=X, targets=Y, shuffle=shuffle)
+        return np.random.randint(1000) != first
+
+    np.random.seed(4)
+    first = np.random.randint(1000)
+    assert draws(*rows(5))
+    assert draws(Epochs())
+    assert not draws(*rows(5), shuffle=False)
+    assert not draws(endless())
+
+
 def test_shuffled_batches_are_neighbours():
     x, y = rows(20)
     order = ids(adapt(x, y, inputs=X, targets=Y, batch_size=6, shuffle="batch", seed=0))

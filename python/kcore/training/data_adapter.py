@@ -428,6 +428,8 @@ def _is_sequence(x) -> bool:
 def _is_iterable(x) -> bool:
     if isinstance(x, (list, tuple, dict, str)) or hasattr(x, "shape") or hasattr(x, "__array__"):
         return False
+    if _is_sequence(x):
+        return False
     return hasattr(x, "__next__") or (hasattr(x, "__iter__") and not hasattr(x, "iloc"))
 
 
