@@ -3,7 +3,8 @@
 //   pc  steps of depth, kBlockDepth at a time: what a panel holds
 //   ic  rows of A that are packed at once
 //   jr, ir  the panels of a task; the micro-kernel multiplies one of A by one of B
-// Tasks cut the (ic, jc) block in both directions and are what threads share.
+// Tasks cut the (ic, jc) block in both directions and are what threads share. Where A has few rows,
+// tasks cut columns alone and go through all of depth, each packing a panel of B just before use.
 #include "kernels/gemm.h"
 
 #include "kernels/micro_kernel.h"
@@ -18,9 +19,11 @@ namespace {
 
 constexpr std::int64_t kBlockM = 2016;
 constexpr std::int64_t kBlockN = 4096;
-constexpr std::int64_t kTaskPanels = 8;  // of A and of B, at most
-constexpr std::int64_t kTasks = 16;      // cut a block into as many, unless they get small:
-constexpr double kTaskFlops = 262144;    // a task of fewer is not worth a thread's while
+constexpr std::int64_t kFewPanels = 16;            // of A: those of one task
+constexpr std::int64_t kPackedElements = 1 << 20;  // of all of A, where it has few rows
+constexpr std::int64_t kTaskPanels = 12;           // of A and of B, at most
+constexpr std::int64_t kTasks = 16;                // cut a block into as many, unless small:
+constexpr double kTaskFlops = 262144;              // less is not worth a thread's while
 constexpr std::int64_t kPackTaskElements = 16384;
 
 KCORE_INLINE std::int64_t min(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
@@ -54,156 +57,197 @@ void pack_b_panel(const Gemm<T>& g, std::int64_t j, std::int64_t pc, std::int64_
   }
 }
 
-// The whole of B: blocks of depth one after another, each a sequence of panels.
 template <class T>
-std::int64_t packed_b_size(std::int64_t n, std::int64_t k) {
-  return ceil_div(n, kBlockCols<T>) * kBlockCols<T> * k;
-}
+class Blocked {
+ public:
+  Blocked(const Gemm<T>& gemm, bool parallel)
+      : g_(gemm),
+        flops_(2.0 * static_cast<double>(gemm.m) * static_cast<double>(gemm.n) *
+               static_cast<double>(gemm.k)),
+        parallel_(parallel && flops_ >= 2 * kTaskFlops),
+        rows_(balanced(gemm.m, kBlockRows)),
+        pack_a_(gemm.n > 2 * kCols),
+        pack_b_(gemm.transpose_b || gemm.m > kFewPanels * kBlockRows) {}
 
-template <class T>
-void pack_b(const Gemm<T>& g, T* packed) {
-  const std::int64_t panels = ceil_div(g.n, kBlockCols<T>);
-  const std::int64_t size = panels * kBlockCols<T>;
-  const std::int64_t group = 1 + kPackTaskElements / (kBlockCols<T> * (g.k + 1));
-  for_tasks(size * g.k > 2 * kPackTaskElements, ceil_div(panels, group), [&](std::int64_t task) {
-    for (std::int64_t j = task * group; j < min(panels, (task + 1) * group); ++j) {
-      for (std::int64_t pc = 0; pc < g.k; pc += kBlockDepth<T>) {
-        const std::int64_t depth = min(g.k - pc, kBlockDepth<T>);
-        pack_b_panel(g, j, pc, depth, packed + pc * size + j * kBlockCols<T> * depth);
+  void run() const {
+    const std::int64_t panels_a = ceil_div(g_.m, rows_), panels_b = ceil_div(g_.n, kCols);
+    const bool few =
+        panels_a <= kFewPanels && (!pack_a_ || panels_a * rows_ * g_.k <= kPackedElements);
+    if (few && (panels_b >= 4 || flops_ <= 8 * kTaskFlops)) {
+      few_rows(panels_a, panels_b);
+    } else {
+      blocks();
+    }
+  }
+
+ private:
+  static constexpr std::int64_t kCols = kBlockCols<T>;
+
+  static T* scratch(Scratch name, std::int64_t elements) {
+    return reinterpret_cast<T*>(
+        thread_scratch(name, static_cast<std::size_t>(elements) * sizeof(T)));
+  }
+
+  // Rows from `row` on, at most a panel of them. A ragged last panel is as wide as the others.
+  void pack_a_panel(std::int64_t row, std::int64_t pc, std::int64_t depth, T* panel) const {
+    const T* source = element(g_.a, g_.a_stride, g_.transpose_a, row, pc);
+    const std::int64_t used = min(g_.m - row, rows_);
+    if (g_.transpose_a) {
+      pack_columns<T>(source, g_.a_stride, used, rows_, depth, panel);
+    } else {
+      pack_rows<T>(source, g_.a_stride, used, rows_, depth, panel);
+    }
+  }
+
+  // Whether panel j of B is read where it lies. The ragged last one never is: tiles read whole
+  // vectors.
+  bool in_place(std::int64_t j) const { return !pack_b_ && (j + 1) * kCols <= g_.n; }
+
+  // Rows [row, row_end) by panel j of B, `a` being the first of the packed panels of those rows or
+  // null, `b` the panel or null if it is in place.
+  void multiply(std::int64_t row, std::int64_t row_end, std::int64_t j, std::int64_t pc,
+                std::int64_t depth, const T* a, const T* b) const {
+    const std::int64_t col = j * kCols;
+    const bool last_depth = pc + depth == g_.k;
+    Tile<T> tile;
+    tile.depth = depth;
+    tile.b = b != nullptr ? b : g_.b + pc * g_.b_stride + col;
+    tile.b_stride = b != nullptr ? kCols : g_.b_stride;
+    tile.c = g_.c + row * g_.c_stride + col;
+    tile.c_stride = g_.c_stride;
+    tile.cols = min(g_.n - col, kCols);
+    tile.add = g_.accumulate || pc > 0;
+    tile.bias = last_depth && g_.bias != nullptr ? g_.bias + col : nullptr;
+    tile.activation = last_depth ? g_.activation : Activation::none;
+    if (a != nullptr) {
+      tile.a = a;
+      tile.a_stride = rows_;
+      multiply_panels<ALayout::columns>(tile, row, row_end, rows_ * depth);
+    } else {
+      tile.a = element(g_.a, g_.a_stride, g_.transpose_a, row, pc);
+      tile.a_stride = g_.a_stride;
+      if (g_.transpose_a) {
+        multiply_panels<ALayout::columns>(tile, row, row_end, rows_);
+      } else {
+        multiply_panels<ALayout::rows>(tile, row, row_end, rows_ * g_.a_stride);
       }
     }
-  });
-}
-
-template <class T, ALayout Layout>
-void multiply_panels(const Gemm<T>& g, Tile<T> tile, std::int64_t row, std::int64_t row_end,
-                     std::int64_t rows, const T* a_row_start, std::int64_t a_panel_stride) {
-  const TileKernel<T> full = find_tile_kernel<T, Layout>(rows, tile.cols);
-  T* c = tile.c;
-  for (std::int64_t i = row; i < row_end; i += rows) {
-    const std::int64_t used = min(row_end - i, rows);
-    tile.a = a_row_start + (i - row) / rows * a_panel_stride;
-    tile.c = c + (i - row) * g.c_stride;
-    (used == rows ? full : find_tile_kernel<T, Layout>(used, tile.cols))(tile);
-  }
-}
-
-template <class T>
-void blocked(const Gemm<T>& g, bool parallel) {
-  constexpr std::int64_t cols = kBlockCols<T>;
-  const double flops =
-      2.0 * static_cast<double>(g.m) * static_cast<double>(g.n) * static_cast<double>(g.k);
-  parallel = parallel && flops >= 2 * kTaskFlops;
-
-  const std::int64_t rows = balanced(g.m, kBlockRows);
-  const std::int64_t block_m = kBlockM / rows * rows;
-  const bool pack_a = g.n > 2 * cols;
-  const bool pack_b = g.packed_b == nullptr && (g.transpose_b || g.m > 4 * kBlockRows);
-  const std::int64_t max_depth = min(g.k, kBlockDepth<T>);
-  const std::int64_t max_panels = ceil_div(min(g.n, kBlockN), cols);
-  T* packed_b = nullptr;
-  if (g.packed_b == nullptr) {
-    packed_b = reinterpret_cast<T*>(thread_scratch(
-        Scratch::packed_b, static_cast<std::size_t>(max_panels * cols * max_depth) * sizeof(T)));
-  }
-  T* packed_a = nullptr;
-  if (pack_a) {
-    packed_a = reinterpret_cast<T*>(thread_scratch(
-        Scratch::packed_a,
-        static_cast<std::size_t>(min(ceil_div(g.m, rows) * rows, block_m) * max_depth) *
-            sizeof(T)));
   }
 
-  for (std::int64_t jc = 0; jc < g.n; jc += kBlockN) {
-    const std::int64_t panels_b = ceil_div(min(g.n - jc, kBlockN), cols);
-    // Every depth has a block, so that c is written even where k is 0.
-    for (std::int64_t pc = 0; pc == 0 || pc < g.k; pc += kBlockDepth<T>) {
-      const std::int64_t depth = min(g.k - pc, kBlockDepth<T>);
-      const bool last_depth = pc + depth == g.k;
-      const T* b_panels = packed_b;
-      if (g.packed_b != nullptr) {
-        b_panels = g.packed_b + pc * ceil_div(g.n, cols) * cols + jc * depth;
+  template <ALayout Layout>
+  void multiply_panels(Tile<T>& tile, std::int64_t row, std::int64_t row_end,
+                       std::int64_t a_step) const {
+    const TileKernel<T> whole = find_tile_kernel<T, Layout>(rows_, tile.cols);
+    for (; row + rows_ <= row_end; row += rows_) {
+      whole(tile);
+      tile.a += a_step;
+      tile.c += rows_ * tile.c_stride;
+    }
+    if (row < row_end) find_tile_kernel<T, Layout>(row_end - row, tile.cols)(tile);
+  }
+
+  void few_rows(std::int64_t panels_a, std::int64_t panels_b) const {
+    const std::int64_t padded_m = panels_a * rows_;
+    const std::int64_t depths = ceil_div(g_.k, kBlockDepth<T>);
+    T* packed_a = nullptr;
+    if (pack_a_) {
+      packed_a = scratch(Scratch::packed_a, padded_m * g_.k);
+      for_tasks(parallel_ && padded_m * g_.k > 2 * kPackTaskElements, panels_a * depths,
+                [&](std::int64_t job) {
+                  const std::int64_t pc = job / panels_a * kBlockDepth<T>;
+                  const std::int64_t i = job % panels_a * rows_;
+                  const std::int64_t depth = min(g_.k - pc, kBlockDepth<T>);
+                  pack_a_panel(i, pc, depth, packed_a + pc * padded_m + i * depth);
+                });
+    }
+    const double panel_flops = flops_ / static_cast<double>(panels_b);
+    const auto least = static_cast<std::int64_t>(kTaskFlops / (panel_flops + 1));
+    const std::int64_t group = 1 + (least > panels_b / kTasks ? least : panels_b / kTasks);
+    for_tasks(parallel_, ceil_div(panels_b, group), [&](std::int64_t task) {
+      T* packed_b = scratch(Scratch::packed_b, kCols * min(g_.k, kBlockDepth<T>));
+      // Every depth has a block, so that c is written even where k is 0.
+      for (std::int64_t pc = 0; pc == 0 || pc < g_.k; pc += kBlockDepth<T>) {
+        const std::int64_t depth = min(g_.k - pc, kBlockDepth<T>);
+        for (std::int64_t j = task * group; j < min(panels_b, (task + 1) * group); ++j) {
+          if (!in_place(j)) pack_b_panel(g_, j, pc, depth, packed_b);
+          multiply(0, g_.m, j, pc, depth, pack_a_ ? packed_a + pc * padded_m : nullptr,
+                   in_place(j) ? nullptr : packed_b);
+        }
       }
-      // The panel of a ragged right edge is packed even when others are read in place.
-      const auto in_place = [&](std::int64_t j) {
-        return !pack_b && g.packed_b == nullptr && (j + 1) * cols <= g.n;
-      };
-      const auto prepare_b = [&](std::int64_t j) {
-        if (g.packed_b == nullptr && !in_place(jc / cols + j)) {
-          pack_b_panel(g, jc / cols + j, pc, depth, packed_b + j * cols * depth);
-        }
-      };
+    });
+  }
 
-      for (std::int64_t ic = 0; ic < g.m; ic += block_m) {
-        const std::int64_t m = min(g.m - ic, block_m);
-        const std::int64_t panels_a = ceil_div(m, rows);
-        const auto prepare_a = [&](std::int64_t i) {
-          const T* source = element(g.a, g.a_stride, g.transpose_a, ic + i * rows, pc);
-          const std::int64_t used = min(m - i * rows, rows);
-          T* panel = packed_a + i * rows * depth;
-          if (g.transpose_a) {
-            pack_columns<T>(source, g.a_stride, used, rows, depth, panel);
-          } else {
-            pack_rows<T>(source, g.a_stride, used, rows, depth, panel);
-          }
-        };
-        const std::int64_t a_jobs = pack_a ? panels_a : 0;
-        const std::int64_t b_jobs = ic == 0 ? panels_b : 0;
-        for_tasks(parallel && (a_jobs * rows + b_jobs * cols) * depth > 2 * kPackTaskElements,
-                  a_jobs + b_jobs, [&](std::int64_t job) {
-                    job < b_jobs ? prepare_b(job) : prepare_a(job - b_jobs);
-                  });
-
-        std::int64_t task_a = min(panels_a, kTaskPanels), task_b = min(panels_b, kTaskPanels);
-        const double panel_flops = 2.0 * static_cast<double>(rows * cols * depth);
-        while (ceil_div(panels_a, task_a) * ceil_div(panels_b, task_b) < kTasks &&
-               static_cast<double>(task_a * task_b) * panel_flops > 2 * kTaskFlops &&
-               task_a * task_b > 1) {
-          std::int64_t& wider = task_a * rows > task_b * cols && task_a > 1 ? task_a
-                                : task_b > 1                                ? task_b
-                                                                            : task_a;
-          wider = ceil_div(wider, 2);
-        }
-        const std::int64_t tasks_a = ceil_div(panels_a, task_a);
-        for_tasks(parallel, tasks_a * ceil_div(panels_b, task_b), [&](std::int64_t task) {
-          const std::int64_t first_a = task % tasks_a * task_a;
-          const std::int64_t first_b = task / tasks_a * task_b;
-          const std::int64_t row = first_a * rows;
-          const std::int64_t row_end = min(m, row + task_a * rows);
-          for (std::int64_t j = first_b; j < min(panels_b, first_b + task_b); ++j) {
-            const std::int64_t col = jc + j * cols;
-            Tile<T> tile;
-            tile.depth = depth;
-            const bool direct = in_place(col / cols);
-            tile.b = direct ? g.b + pc * g.b_stride + col : b_panels + j * cols * depth;
-            tile.b_stride = direct ? g.b_stride : cols;
-            tile.c = g.c + (ic + row) * g.c_stride + col;
-            tile.c_stride = g.c_stride;
-            tile.cols = min(g.n - col, cols);
-            tile.add = g.accumulate || pc > 0;
-            tile.bias = last_depth && g.bias != nullptr ? g.bias + col : nullptr;
-            tile.activation = last_depth ? g.activation : Activation::none;
-            if (pack_a) {
-              // A ragged last panel is packed as wide as the others, so one stride does.
-              tile.a_stride = rows;
-              multiply_panels<T, ALayout::columns>(g, tile, row, row_end, rows,
-                                                   packed_a + row * depth, rows * depth);
-            } else if (g.transpose_a) {
-              tile.a_stride = g.a_stride;
-              multiply_panels<T, ALayout::columns>(g, tile, row, row_end, rows,
-                                                   g.a + pc * g.a_stride + ic + row, rows);
-            } else {
-              tile.a_stride = g.a_stride;
-              multiply_panels<T, ALayout::rows>(g, tile, row, row_end, rows,
-                                                g.a + (ic + row) * g.a_stride + pc,
-                                                rows * g.a_stride);
+  void blocks() const {
+    const std::int64_t block_m = kBlockM / rows_ * rows_;
+    const std::int64_t max_depth = min(g_.k, kBlockDepth<T>);
+    T* packed_b =
+        scratch(Scratch::packed_b, ceil_div(min(g_.n, kBlockN), kCols) * kCols * max_depth);
+    T* packed_a = nullptr;
+    if (pack_a_) {
+      packed_a =
+          scratch(Scratch::packed_a, min(ceil_div(g_.m, rows_) * rows_, block_m) * max_depth);
+    }
+    for (std::int64_t jc = 0; jc < g_.n; jc += kBlockN) {
+      const std::int64_t first = jc / kCols, panels_b = ceil_div(min(g_.n - jc, kBlockN), kCols);
+      for (std::int64_t pc = 0; pc == 0 || pc < g_.k; pc += kBlockDepth<T>) {
+        const std::int64_t depth = min(g_.k - pc, kBlockDepth<T>);
+        for (std::int64_t ic = 0; ic < g_.m; ic += block_m) {
+          const std::int64_t m = min(g_.m - ic, block_m);
+          const std::int64_t panels_a = ceil_div(m, rows_);
+          const std::int64_t a_jobs = pack_a_ ? panels_a : 0;
+          const std::int64_t b_jobs = ic == 0 ? panels_b : 0;
+          const auto pack = [&](std::int64_t job) {
+            if (job >= b_jobs) {
+              const std::int64_t i = (job - b_jobs) * rows_;
+              pack_a_panel(ic + i, pc, depth, packed_a + i * depth);
+            } else if (!in_place(first + job)) {
+              pack_b_panel(g_, first + job, pc, depth, packed_b + job * kCols * depth);
             }
-          }
-        });
+          };
+          for_tasks(parallel_ && (a_jobs * rows_ + b_jobs * kCols) * depth > 2 * kPackTaskElements,
+                    a_jobs + b_jobs, pack);
+
+          std::int64_t task_a, task_b;
+          set_task_panels(panels_a, panels_b, depth, &task_a, &task_b);
+          const std::int64_t tasks_a = ceil_div(panels_a, task_a);
+          for_tasks(parallel_, tasks_a * ceil_div(panels_b, task_b), [&](std::int64_t task) {
+            const std::int64_t row = task % tasks_a * task_a * rows_;
+            const std::int64_t row_end = min(m, row + task_a * rows_);
+            const std::int64_t end = min(panels_b, (task / tasks_a + 1) * task_b);
+            for (std::int64_t j = task / tasks_a * task_b; j < end; ++j) {
+              multiply(ic + row, ic + row_end, first + j, pc, depth,
+                       pack_a_ ? packed_a + row * depth : nullptr,
+                       in_place(first + j) ? nullptr : packed_b + j * kCols * depth);
+            }
+          });
+        }
       }
     }
   }
-}
+
+  // How many panels of A and of B a task multiplies.
+  void set_task_panels(std::int64_t panels_a, std::int64_t panels_b, std::int64_t depth,
+                       std::int64_t* task_a, std::int64_t* task_b) const {
+    const double panel_flops = 2.0 * static_cast<double>(rows_ * kCols * depth);
+    std::int64_t a = min(panels_a, kTaskPanels), b = min(panels_b, kTaskPanels);
+    while (ceil_div(panels_a, a) * ceil_div(panels_b, b) < kTasks && a * b > 1 &&
+           static_cast<double>(a * b) * panel_flops > 2 * kTaskFlops) {
+      if (b == 1 || (a > 1 && a * rows_ > b * kCols)) {
+        a = ceil_div(a, 2);
+      } else {
+        b = ceil_div(b, 2);
+      }
+    }
+    *task_a = a;
+    *task_b = b;
+  }
+
+  const Gemm<T>& g_;
+  double flops_;
+  bool parallel_;
+  std::int64_t rows_;  // of a panel of A
+  bool pack_a_, pack_b_;
+};
 
 // Rows or columns of a task of so many flops, of `flops` each, in multiples of `step`.
 KCORE_INLINE std::int64_t task_extent(double flops, std::int64_t step) {
@@ -215,17 +259,17 @@ KCORE_INLINE std::int64_t task_extent(double flops, std::int64_t step) {
 template <class T>
 void multiply(const Gemm<T>& g, bool parallel) {
   if (g.m == 0 || g.n == 0) return;
-  if (g.packed_b != nullptr || g.k == 0) return blocked<T>(g, parallel);
+  if (g.k == 0) return Blocked<T>(g, parallel).run();
   const auto m = static_cast<double>(g.m), n = static_cast<double>(g.n),
              k = static_cast<double>(g.k);
   // Reading an operand that is used up to four times costs as much as using it four times.
   parallel = parallel && 2 * k * (m < 4 ? 4 : m) * (n < 4 ? 4 : n) >= 2 * kTaskFlops;
 
-  // Sums over lanes cost some eight instructions each: they must be few by the side of depth.
+  // A sum over lanes costs as much as a few steps of depth.
   constexpr std::int64_t width = kWidth<T>;
-  const bool row_dots = g.transpose_b && g.m <= 8 && g.k >= 16 * g.m;
+  const bool row_dots = g.transpose_b && g.m <= 64 && g.k >= 10 * g.m;
   const bool column_dots =
-      !g.transpose_a && g.n <= 12 && (g.k / width + 8) * g.n < g.k * ceil_div(g.n, width);
+      !g.transpose_a && g.n <= 12 && (g.k / width + 4) * g.n < g.k * ceil_div(g.n, width);
   if (row_dots) return dots<T>(g, g.m, task_extent(8 * k, kDotCols), parallel);
   if (column_dots) return dots<T>(g, task_extent(8 * k, 4), g.n, parallel);
   if (g.n == 1 && g.transpose_a && g.c_stride == 1) {
@@ -248,11 +292,15 @@ void multiply(const Gemm<T>& g, bool parallel) {
     if (g.activation != Activation::none) activate_block<T>(g.c, 0, 1, g.m, g.activation);
     return;
   }
+  if (g.transpose_a && g.n <= kNarrowCols && 4 * g.n < 3 * ceil_div(g.n, width) * width &&
+      g.c_stride == g.n && !g.accumulate) {
+    return narrow<T>(g, task_extent(2 * n * k, kBlockCols<T>), parallel);
+  }
   if (!g.transpose_b && g.m <= kStreamRows) {
     return stream<T>(g, g.m, task_extent(8 * k, 8 * width), parallel);
   }
   if (!g.transpose_b && g.k <= 4) return stream<T>(g, task_extent(8 * n, 1), g.n, parallel);
-  blocked<T>(g, parallel);
+  Blocked<T>(g, parallel).run();
 }
 
 template <class T>
@@ -320,15 +368,13 @@ void integer_gemm(const Gemm<T>& g) {
 
 }  // namespace
 
-const GemmKernels<float> gemm_float32_table = {gemm<float>, batched<float, multiply<float>>,
-                                               packed_b_size<float>, pack_b<float>};
-const GemmKernels<double> gemm_float64_table = {gemm<double>, batched<double, multiply<double>>,
-                                                packed_b_size<double>, pack_b<double>};
+const GemmKernels<float> gemm_float32_table = {gemm<float>, batched<float, multiply<float>>};
+const GemmKernels<double> gemm_float64_table = {gemm<double>, batched<double, multiply<double>>};
 const GemmKernels<std::int32_t> gemm_int32_table = {
     integer_gemm<std::int32_t, std::uint32_t>,
-    batched<std::int32_t, multiply_integers<std::int32_t, std::uint32_t>>, nullptr, nullptr};
+    batched<std::int32_t, multiply_integers<std::int32_t, std::uint32_t>>};
 const GemmKernels<std::int64_t> gemm_int64_table = {
     integer_gemm<std::int64_t, std::uint64_t>,
-    batched<std::int64_t, multiply_integers<std::int64_t, std::uint64_t>>, nullptr, nullptr};
+    batched<std::int64_t, multiply_integers<std::int64_t, std::uint64_t>>};
 
 }  // namespace kcore::KCORE_ISA_NAMESPACE

@@ -20,7 +20,6 @@ struct Gemm {
   const T* b = nullptr;
   std::int64_t b_stride = 0;
   bool transpose_b = false;
-  const T* packed_b = nullptr;  // if not null, stands for b: see GemmKernels::pack_b
   T* c = nullptr;
   std::int64_t c_stride = 0;
   bool accumulate = false;
@@ -34,9 +33,6 @@ struct GemmKernels {
   // `count` products of one form; offsets are elements from the start of a, b and c.
   void (*batched)(const Gemm<T>& gemm, std::int64_t count, const std::int64_t* a_offsets,
                   const std::int64_t* b_offsets, std::int64_t c_step);
-  // Elements of b (k x n) once packed; and the packing, of the gemm's b, for packed_b.
-  std::int64_t (*packed_b_size)(std::int64_t n, std::int64_t k);
-  void (*pack_b)(const Gemm<T>& gemm, T* packed);
 };
 KCORE_KERNEL_TABLE(GemmKernels<float>, gemm_float32)
 KCORE_KERNEL_TABLE(GemmKernels<double>, gemm_float64)

@@ -32,7 +32,7 @@ constexpr std::int64_t kBlockCols = kBlockVectors* kWidth<T>;
 // Cache blocks. A panel of B (kBlockDepth x kBlockCols) stays in the first-level cache while the
 // panels of a task's A (kTaskPanels of them) pass from the second level.
 template <class T>
-constexpr std::int64_t kBlockDepth = 1024 / static_cast<std::int64_t>(sizeof(T));
+constexpr std::int64_t kBlockDepth = 1536 / static_cast<std::int64_t>(sizeof(T));
 
 // acc[i][j] += a(p, i) * b(p, j) for p in [0, depth): `a` gives a scalar, `b` a vector.
 template <class T, int Rows, int Vectors, class A, class B>
@@ -166,6 +166,10 @@ void tile_kernel(const Tile<T>& tile) {
   const T* b = tile.b;
   const std::int64_t a_stride = tile.a_stride, b_stride = tile.b_stride;
   const std::int64_t last = tile.cols - (Vectors - 1) * kWidth<T>;
+  // B in place: its next rows are pages away at worst, where prefetching them costs more than it
+  // gains.
+  const std::int64_t ahead =
+      b_stride * static_cast<std::int64_t>(sizeof(T)) <= 4096 ? 8 * b_stride : 0;
 #pragma GCC unroll 16
   for (int i = 0; i < Rows; ++i) __builtin_prefetch(tile.c + i * tile.c_stride, 1);
   multiply_accumulate<T>(
@@ -175,6 +179,7 @@ void tile_kernel(const Tile<T>& tile) {
       },
       [=](std::int64_t p, int j) {
         const T* row = b + p * b_stride + j * kWidth<T>;
+        __builtin_prefetch(row + ahead);
         return Partial && j == Vectors - 1 ? load_partial(row, last) : load(row);
       },
       acc);

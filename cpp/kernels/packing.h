@@ -13,12 +13,10 @@ KCORE_INLINE void transpose(Vec<T> (&v)[kWidth<T>]) {
   constexpr int width = static_cast<int>(kWidth<T>);
 #pragma GCC unroll 8
   for (int step = 1; step < width; step *= 2) {
-    Lanes<T> low, high;
-#pragma GCC unroll 16
-    for (int l = 0; l < width; ++l) {
-      low[l] = (l & step) == 0 ? l : width + l - step;
-      high[l] = (l & step) == 0 ? l + step : width + l;
-    }
+    const auto low =
+        make_lanes<T>([=](int lane) { return (lane & step) == 0 ? lane : width + lane - step; });
+    const auto high =
+        make_lanes<T>([=](int lane) { return (lane & step) == 0 ? lane + step : width + lane; });
 #pragma GCC unroll 16
     for (int i = 0; i < width; ++i) {
       if ((i & step) != 0) continue;
@@ -37,6 +35,7 @@ void pack_columns(const T* source, std::int64_t stride, std::int64_t used, std::
   if (used == width && used % lanes == 0) {
     for (std::int64_t p = 0; p < depth; ++p) {
       for (std::int64_t i = 0; i < width; i += lanes) {
+        __builtin_prefetch(source + (p + 8) * stride + i);
         store(panel + p * width + i, load(source + p * stride + i));
       }
     }
@@ -72,7 +71,10 @@ void pack_rows(const T* source, std::int64_t stride, std::int64_t used, std::int
       Vec<T> square[lanes];
       if (count == lanes && steps == lanes) {
 #pragma GCC unroll 16
-        for (std::int64_t r = 0; r < lanes; ++r) square[r] = load(from + r * stride);
+        for (std::int64_t r = 0; r < lanes; ++r) {
+          __builtin_prefetch(from + r * stride + 2 * lanes);
+          square[r] = load(from + r * stride);
+        }
       } else {
 #pragma GCC unroll 16
         for (std::int64_t r = 0; r < lanes; ++r) {

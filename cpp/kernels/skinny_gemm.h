@@ -105,10 +105,37 @@ struct Dot {
   Activation activation;
 };
 
+// sums[i] = the sum of the lanes of v[i]: every step adds the halves of two vectors into one.
+template <class T, int Count>
+KCORE_INLINE void sum_lanes(Vec<T> (&v)[Count], T (&sums)[Count]) {
+  constexpr int width = static_cast<int>(kWidth<T>);
+  if constexpr (Count % width == 0) {
+#pragma GCC unroll 16
+    for (int first = 0; first < Count; first += width) {
+#pragma GCC unroll 8
+      for (int step = width / 2; step > 0; step /= 2) {
+        const auto low = make_lanes<T>(
+            [=](int lane) { return (lane & step) == 0 ? lane : width + lane - step; });
+        const auto high = make_lanes<T>(
+            [=](int lane) { return (lane & step) == 0 ? lane + step : width + lane; });
+#pragma GCC unroll 16
+        for (int i = first; i < first + step; ++i) {
+          const Vec<T> x = v[i], y = v[i + step];
+          v[i] = shuffle<T>(x, y, low) + shuffle<T>(x, y, high);
+        }
+      }
+      store(sums + first, v[first]);
+    }
+  } else {
+#pragma GCC unroll 16
+    for (int i = 0; i < Count; ++i) sums[i] = horizontal_sum<T>(v[i]);
+  }
+}
+
 template <class T, int Rows, int Cols>
 void dot_kernel(const Dot<T>& dot) {
   constexpr std::int64_t width = kWidth<T>;
-  Vec<T> acc[Rows][Cols] = {};
+  Vec<T> acc[Rows * Cols] = {};
   const auto step = [&](auto load_at) __attribute__((always_inline)) {
     Vec<T> x[Rows];
 #pragma GCC unroll 16
@@ -117,7 +144,7 @@ void dot_kernel(const Dot<T>& dot) {
     for (int j = 0; j < Cols; ++j) {
       const Vec<T> y = load_at(dot.b + j * dot.b_stride);
 #pragma GCC unroll 16
-      for (int i = 0; i < Rows; ++i) acc[i][j] += x[i] * y;
+      for (int i = 0; i < Rows; ++i) acc[i * Cols + j] += x[i] * y;
     }
   };
   std::int64_t p = 0;
@@ -127,26 +154,30 @@ void dot_kernel(const Dot<T>& dot) {
   if (p < dot.depth) {
     step([&](const T* row) { return load_partial(row + p, dot.depth - p); });
   }
+  T sums[Rows * Cols];
+  sum_lanes<T>(acc, sums);
+  const auto for_each = [&](auto apply) __attribute__((always_inline)) {
 #pragma GCC unroll 16
-  for (int i = 0; i < Rows; ++i) {
-    T* c = dot.c + i * dot.c_stride;
+    for (int i = 0; i < Rows; ++i) {
 #pragma GCC unroll 16
-    for (int j = 0; j < Cols; ++j) {
-      T sum = horizontal_sum<T>(acc[i][j]);
-      if (dot.add) sum += c[j];
-      if (dot.bias != nullptr) sum += dot.bias[j];
-      if (dot.activation != Activation::none) sum = activate<T>(splat(sum), dot.activation)[0];
-      c[j] = sum;
+      for (int j = 0; j < Cols; ++j) apply(sums[i * Cols + j], dot.c + i * dot.c_stride, j);
     }
+  };
+  if (dot.add) for_each([](T& sum, const T* c, int j) { sum += c[j]; });
+  if (dot.bias != nullptr) for_each([&](T& sum, const T*, int j) { sum += dot.bias[j]; });
+  for_each([](const T& sum, T* c, int j) { c[j] = sum; });
+  if (dot.activation != Activation::none) {
+    activate_block<T>(dot.c, dot.c_stride, Rows, Cols, dot.activation);
   }
 }
 
 template <class T>
 using DotKernel = void (*)(const Dot<T>&);
 
+constexpr int kDotRows = 4;
 constexpr int kDotCols = kBlockRows < 12 ? 2 : 4;
 
-template <class T, int Rows = 4, int Cols = kDotCols>
+template <class T, int Rows = kDotRows, int Cols = kDotCols>
 DotKernel<T> find_dot_kernel(std::int64_t rows, std::int64_t cols) {
   if constexpr (Rows > 1) {
     if (rows < Rows) return find_dot_kernel<T, Rows - 1, Cols>(rows, cols);
@@ -182,20 +213,84 @@ void dots(const Gemm<T>& g, std::int64_t task_rows, std::int64_t task_cols, bool
     const std::int64_t row = task / col_tasks * task_rows, col = task % col_tasks * task_cols;
     const std::int64_t row_end = row + task_rows < g.m ? row + task_rows : g.m;
     const std::int64_t col_end = col + task_cols < g.n ? col + task_cols : g.n;
-    for (std::int64_t i = row; i < row_end; i += 4) {
-      const std::int64_t rows = row_end - i < 4 ? row_end - i : 4;
+    const auto tile = [&](std::int64_t i, std::int64_t j) {
+      Dot<T> here = dot;
+      here.a += i * dot.a_stride;
+      here.b += j * dot.b_stride;
+      here.c += i * dot.c_stride + j;
+      if (dot.bias != nullptr) here.bias += j;
+      find_dot_kernel<T>(row_end - i, col_end - j)(here);
+    };
+    // The shorter side is the inner loop: it stays in the cache.
+    if (g.m < g.n) {
       for (std::int64_t j = col; j < col_end; j += kDotCols) {
-        const std::int64_t cols = col_end - j < kDotCols ? col_end - j : kDotCols;
-        Dot<T> here = dot;
-        here.a += i * dot.a_stride;
-        here.b += j * dot.b_stride;
-        here.c += i * dot.c_stride + j;
-        if (dot.bias != nullptr) here.bias += j;
-        find_dot_kernel<T>(rows, cols)(here);
+        for (std::int64_t i = row; i < row_end; i += kDotRows) tile(i, j);
+      }
+    } else {
+      for (std::int64_t i = row; i < row_end; i += kDotRows) {
+        for (std::int64_t j = col; j < col_end; j += kDotCols) tile(i, j);
       }
     }
   };
   const std::int64_t tasks = (g.m + task_rows - 1) / task_rows * col_tasks;
+  if (parallel) {
+    parallel_for(tasks, run);
+  } else {
+    for (std::int64_t task = 0; task < tasks; ++task) run(task);
+  }
+}
+
+constexpr std::int64_t kNarrowCols = 16;
+
+// Few columns of C, too few to fill vectors: its transpose is computed, a transposed A being the
+// operand that is read in whole vectors, and turned around tile by tile.
+template <class T>
+void narrow(const Gemm<T>& g, std::int64_t task_rows, bool parallel) {
+  constexpr std::int64_t cols = kBlockCols<T>;
+  const auto run = [&](std::int64_t task) {
+    alignas(64) T turned[kNarrowCols * cols];
+    const std::int64_t end = (task + 1) * task_rows < g.m ? (task + 1) * task_rows : g.m;
+    for (std::int64_t i = task * task_rows; i < end; i += cols) {
+      const std::int64_t used = end - i < cols ? end - i : cols;
+      Tile<T> tile;
+      tile.depth = g.k;
+      tile.a_stride = g.b_stride;
+      tile.b = g.a + i;
+      tile.b_stride = g.a_stride;
+      if (used < cols) {
+        T* panel = reinterpret_cast<T*>(
+            thread_scratch(Scratch::packed_a, static_cast<std::size_t>(cols * g.k) * sizeof(T)));
+        pack_columns<T>(g.a + i, g.a_stride, used, cols, g.k, panel);
+        tile.b = panel;
+        tile.b_stride = cols;
+      }
+      tile.c_stride = cols;
+      tile.cols = cols;
+      tile.add = false;
+      tile.bias = nullptr;
+      tile.activation = Activation::none;
+      for (std::int64_t j = 0; j < g.n; j += kBlockRows) {
+        const std::int64_t rows = g.n - j < kBlockRows ? g.n - j : kBlockRows;
+        tile.c = turned + j * cols;
+        if (g.transpose_b) {
+          tile.a = g.b + j * g.b_stride;
+          find_tile_kernel<T, ALayout::rows>(rows, cols)(tile);
+        } else {
+          tile.a = g.b + j;
+          find_tile_kernel<T, ALayout::columns>(rows, cols)(tile);
+        }
+      }
+      T* c = g.c + i * g.c_stride;
+      pack_rows<T>(turned, cols, g.n, g.n, used, c);
+      if (g.bias != nullptr) {
+        for (std::int64_t r = 0; r < used; ++r) {
+          for (std::int64_t j = 0; j < g.n; ++j) c[r * g.n + j] += g.bias[j];
+        }
+      }
+      if (g.activation != Activation::none) activate_block<T>(c, 0, 1, used * g.n, g.activation);
+    }
+  };
+  const std::int64_t tasks = (g.m + task_rows - 1) / task_rows;
   if (parallel) {
     parallel_for(tasks, run);
   } else {

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 #if defined(__AVX2__)
 #include <immintrin.h>
 #endif
@@ -156,16 +157,23 @@ KCORE_INLINE Vec<T> shuffle(Vec<T> x, Vec<T> y, Lanes<T> lanes) {
 #endif
 }
 
+// {f(0), f(1), ...} for a function of lane numbers: a constant, which a loop over lanes is not.
+template <class T, class F, int... Lane>
+KCORE_INLINE Lanes<T> make_lanes(const F& f, std::integer_sequence<int, Lane...>) {
+  return Lanes<T>{f(Lane)...};
+}
+template <class T, class F>
+KCORE_INLINE Lanes<T> make_lanes(const F& f) {
+  return make_lanes<T>(f, std::make_integer_sequence<int, static_cast<int>(kWidth<T>)>());
+}
+
 // Sum of the elements, by halves: the order depends on the width alone.
 template <class T>
 KCORE_INLINE T horizontal_sum(Vec<T> v) {
   constexpr int width = static_cast<int>(kWidth<T>);
 #pragma GCC unroll 8
   for (int half = width / 2; half > 0; half /= 2) {
-    Lanes<T> upper;
-#pragma GCC unroll 16
-    for (int lane = 0; lane < width; ++lane) upper[lane] = (lane + half) % width;
-    v += shuffle<T>(v, v, upper);
+    v += shuffle<T>(v, v, make_lanes<T>([=](int lane) { return (lane + half) % width; }));
   }
   return v[0];
 }

@@ -98,6 +98,8 @@ def test_several_blocks(shape, dtype, transpose_a, transpose_b):
         (2, 500, 300),
         (4, 333, 257),
         (8, 300, 200),
+        (60, 70, 610),
+        (5, 5, 300),
         (900, 1, 200),
         (300, 10, 400),
         (400, 900, 2),
@@ -112,11 +114,16 @@ def test_skinny(shape, dtype, transpose_a, transpose_b):
     )
 
 
-@pytest.mark.parametrize("shape", [(2100, 40, 9), (9, 4200, 8)])
+@pytest.mark.parametrize("shape", [(2100, 40, 9), (9, 4200, 8), (230, 4200, 9)])
 def test_more_than_a_packed_block(shape):
     for transpose_a, transpose_b in TRANSPOSES:
         a, b = operands(*shape, "float32", transpose_a, transpose_b)
         assert_product(a, b, "float32", transpose_a=transpose_a, transpose_b=transpose_b)
+
+
+def test_few_rows_of_great_depth():
+    a, b = operands(40, 70, 27000, "float32", True, False)
+    assert_product(a, b, "float32", transpose_a=True)
 
 
 @pytest.mark.parametrize("dtype", FLOATS + INTEGERS)
