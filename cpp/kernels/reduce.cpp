@@ -465,7 +465,7 @@ struct AccumulatorOf<float> {
 };
 
 template <class T, class Op>
-void cumulate_with(bool reverse, const T* x, T* y, Extents e) {
+void cumulate_with(Cumulation how, const T* x, T* y, Extents e) {
   using A = typename AccumulatorOf<T>::type;
   const std::int64_t strips = ceil_div(e.inner, kColumns);
   const std::int64_t unit_elements = e.count * smaller(kColumns, e.inner);
@@ -476,11 +476,12 @@ void cumulate_with(bool reverse, const T* x, T* y, Extents e) {
       A sums[kColumns];
       for (std::int64_t j = 0; j < columns; ++j) sums[j] = Op::template identity<A>;
       for (std::int64_t i = 0; i < e.count; ++i) {
-        const std::int64_t r = reverse ? e.count - 1 - i : i;
+        const std::int64_t r = how.reverse ? e.count - 1 - i : i;
         const std::int64_t at = (outer * e.count + r) * e.inner + strip;
         for (std::int64_t j = 0; j < columns; ++j) {
-          sums[j] = static_cast<A>(Op::combine(sums[j], static_cast<A>(x[at + j])));
-          y[at + j] = static_cast<T>(sums[j]);
+          const A before = sums[j];
+          sums[j] = static_cast<A>(Op::combine(before, static_cast<A>(x[at + j])));
+          y[at + j] = static_cast<T>(how.exclusive ? before : sums[j]);
         }
       }
     }
@@ -488,26 +489,26 @@ void cumulate_with(bool reverse, const T* x, T* y, Extents e) {
 }
 
 template <class T>
-void cumulate_type(bool product, bool reverse, const void* x, void* y, Extents e) {
+void cumulate_type(Cumulation how, const void* x, void* y, Extents e) {
   const T* in = static_cast<const T*>(x);
   T* out = static_cast<T*>(y);
-  return product ? cumulate_with<T, Product>(reverse, in, out, e)
-                 : cumulate_with<T, Sum>(reverse, in, out, e);
+  return how.product ? cumulate_with<T, Product>(how, in, out, e)
+                     : cumulate_with<T, Sum>(how, in, out, e);
 }
 
-void cumulate(bool product, bool reverse, ElementType type, const void* x, void* y, Extents e) {
+void cumulate(Cumulation how, ElementType type, const void* x, void* y, Extents e) {
   switch (type) {
     case ElementType::boolean:
     case ElementType::uint8:
-      return cumulate_type<std::uint8_t>(product, reverse, x, y, e);
+      return cumulate_type<std::uint8_t>(how, x, y, e);
     case ElementType::int32:
-      return cumulate_type<std::int32_t>(product, reverse, x, y, e);
+      return cumulate_type<std::int32_t>(how, x, y, e);
     case ElementType::int64:
-      return cumulate_type<std::int64_t>(product, reverse, x, y, e);
+      return cumulate_type<std::int64_t>(how, x, y, e);
     case ElementType::float32:
-      return cumulate_type<float>(product, reverse, x, y, e);
+      return cumulate_type<float>(how, x, y, e);
     case ElementType::float64:
-      return cumulate_type<double>(product, reverse, x, y, e);
+      return cumulate_type<double>(how, x, y, e);
   }
 }
 

@@ -15,6 +15,10 @@ struct Extents {
   std::int64_t outer, count, inner;
 };
 
+struct Cumulation {
+  bool product, reverse, exclusive;
+};
+
 struct ReduceKernels {
   // y[o, i] = reduction of x[o, :, i]; sums are divided by `divisor` unless it is 0.
   // Booleans have max (any) and min (all) alone. NaN wins over any maximum and minimum.
@@ -28,9 +32,9 @@ struct ReduceKernels {
   void (*arg_reduce)(bool largest, ElementType type, const void* x, void* index, bool wide,
                      Extents extents);
 
-  // y[o, r, i] = sum or product of x[o, :r + 1, i], or of x[o, r:, i] if reversed.
-  void (*cumulate)(bool product, bool reverse, ElementType type, const void* x, void* y,
-                   Extents extents);
+  // y[o, r, i] = sum or product of x[o, :r + 1, i], or of x[o, r:, i] if reversed; without the
+  // element r itself if exclusive.
+  void (*cumulate)(Cumulation how, ElementType type, const void* x, void* y, Extents extents);
 };
 KCORE_KERNEL_TABLE(ReduceKernels, reduce)
 

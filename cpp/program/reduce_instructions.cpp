@@ -1,6 +1,7 @@
 // reduce: attribute `kind` (sum, mean, sum_of_squares, prod, max, min, any, all) over `axes`;
 //   the output's shape is without these axes, or has 1 in their places.
-// argmax, argmin: over `axis`, to int32 or int64. cumsum, cumprod: along `axis`, `reverse`.
+// argmax, argmin: over `axis`, to int32 or int64. cumsum, cumprod: along `axis`; `reverse`,
+// `exclusive`.
 #include <algorithm>
 #include <limits>
 
@@ -188,9 +189,8 @@ class ArgReduce final : public Instruction {
 
 class Cumulate final : public Instruction {
  public:
-  Cumulate(bool product, const Operand& input, const Operand& output, std::int64_t axis,
-           bool reverse)
-      : product_(product), reverse_(reverse), input_(input), output_(output) {
+  Cumulate(Cumulation how, const Operand& input, const Operand& output, std::int64_t axis)
+      : how_(how), input_(input), output_(output) {
     extents_ = around(input.shape, checked_axis(axis, input));
     require(
         input.dtype == output.dtype && input.shape == output.shape && input.dtype != DType::boolean,
@@ -199,12 +199,12 @@ class Cumulate final : public Instruction {
   }
 
   void run(const Frame& frame) const override {
-    reduce_kernels().cumulate(product_, reverse_, element_type(input_), frame.data<void>(input_),
+    reduce_kernels().cumulate(how_, element_type(input_), frame.data<void>(input_),
                               frame.data<void>(output_), extents_);
   }
 
  private:
-  bool product_, reverse_;
+  Cumulation how_;
   Operand input_, output_;
   Extents extents_;
 };
@@ -230,8 +230,8 @@ template <bool product>
 std::unique_ptr<Instruction> make_cumulate(const Operands& inputs, const Operands& outputs,
                                            const Attributes& attributes) {
   require_one_to_one(inputs, outputs);
-  return std::make_unique<Cumulate>(product, inputs[0], outputs[0], attributes.integer("axis"),
-                                    attributes.flag("reverse"));
+  const Cumulation how{product, attributes.flag("reverse"), attributes.flag("exclusive")};
+  return std::make_unique<Cumulate>(how, inputs[0], outputs[0], attributes.integer("axis"));
 }
 
 const RegisterInstruction reduce("reduce", make_reduce);

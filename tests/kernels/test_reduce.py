@@ -231,6 +231,14 @@ def test_cumulate(dtype):
                         np.testing.assert_array_equal(got, want)
 
 
+def test_exclusive_cumulation():
+    x = np.arange(1, 13, dtype="int32").reshape(3, 4)
+    got = run1("cumsum", [x], ((3, 4), "int32"), axis=1, exclusive=True)
+    np.testing.assert_array_equal(got, np.cumsum(x, 1) - x)
+    got = run1("cumprod", [x], ((3, 4), "int32"), axis=0, exclusive=True, reverse=True)
+    np.testing.assert_array_equal(got, [x[1] * x[2], x[2], [1] * 4])
+
+
 def test_cumulate_errors():
     with pytest.raises(ValueError, match="axis 1"):
         run1("cumsum", [np.ones(3)], ((3,), "float64"), axis=1)

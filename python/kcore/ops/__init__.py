@@ -6,6 +6,7 @@ computes at once and returns NumPy.
 
 from kcore.graph.primitives import cast, reshape
 from kcore.ops import image
+from kcore.ops import random
 from kcore.ops.convolution import *
 from kcore.ops.core import *
 from kcore.ops.creation import *
@@ -13,5 +14,7 @@ from kcore.ops.elementwise import *
 from kcore.ops.indexing import *
 from kcore.ops.linalg import *
 from kcore.ops.movement import *
+from kcore.ops.nn import *
 from kcore.ops.normalization import *
 from kcore.ops.pooling import *
+from kcore.ops.reduction import *
