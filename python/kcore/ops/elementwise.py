@@ -12,6 +12,7 @@ import numpy as np
 from kcore.graph import Tensor, dtypes, elementwise
 from kcore.graph import primitives as graph
 from kcore.graph.primitives import cast, stop_gradient
+from kcore.ops.operands import operand
 
 __all__ = [
     "abs",
@@ -230,13 +231,13 @@ def where(condition: Any, x1: Any = None, x2: Any = None) -> Any:
 
 def trunc(x: Any) -> Any:
     """Rounded towards zero."""
-    x = as_operand(x)
+    x = operand(x)
     return _trunc(x) if dtypes.is_float(dtype_of(x)) else x
 
 
 def round(x: Any, decimals: int = 0) -> Any:
     """Rounded to ``decimals`` places, halves to the even neighbour."""
-    x = as_operand(x)
+    x = operand(x)
     if not dtypes.is_float(dtype_of(x)):
         if decimals >= 0:
             return x
@@ -255,14 +256,9 @@ def dtype_of(x: Any) -> str:
     return x.dtype if isinstance(x, Tensor) else x.dtype.name
 
 
-def as_operand(x: Any) -> Any:
-    """A tensor as it is, anything else as an array of a supported dtype."""
-    return x if isinstance(x, Tensor) else dtypes.as_array(x)
-
-
 def as_float(x: Any) -> Any:
-    """``as_operand``, integers and booleans converted to ``floatx()``."""
-    x = as_operand(x)
+    """A tensor or array of floats: integers and booleans are converted to ``floatx()``."""
+    x = operand(x)
     return x if dtypes.is_float(dtype_of(x)) else cast(x, dtypes.floatx())
 
 
@@ -285,7 +281,7 @@ def clip(x: Any, x_min: Any, x_max: Any) -> Any:
         x = maximum(x, x_min)
     if x_max is not None:
         x = minimum(x, x_max)
-    return as_operand(x)
+    return operand(x)
 
 
 def divide_no_nan(x1: Any, x2: Any) -> Any:
@@ -402,7 +398,7 @@ def isreal(x: Any) -> Any:
 
 def signbit(x: Any) -> Any:
     """Whether the sign is minus, that of zero included."""
-    x = as_operand(x)
+    x = operand(x)
     if not dtypes.is_float(dtype_of(x)):
         return less(x, 0)
     return where(equal(x, 0.0), less(reciprocal(x), 0.0), less(x, 0.0))
@@ -418,7 +414,7 @@ def isclose(x1: Any, x2: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan:
 
 def nan_to_num(x: Any, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Any:
     """``x`` with NaN and infinities replaced, the infinities by the largest finite numbers by default."""
-    x = as_operand(x)
+    x = operand(x)
     if not dtypes.is_float(dtype_of(x)):
         return x
     largest = float(np.finfo(dtype_of(x)).max)
@@ -429,12 +425,12 @@ def nan_to_num(x: Any, nan: float = 0.0, posinf: float | None = None, neginf: fl
 
 def real(x: Any) -> Any:
     """``x`` itself: there are no complex dtypes."""
-    return as_operand(x)
+    return operand(x)
 
 
 def conj(x: Any) -> Any:
     """``x`` itself: there are no complex dtypes."""
-    return as_operand(x)
+    return operand(x)
 
 
 conjugate = conj
@@ -466,7 +462,7 @@ def _logical_or_bitwise(logical: Any, bitwise: Any) -> Callable:
     """``&`` and its like: logical on booleans, bitwise on integers."""
 
     def operator(*operands: Any) -> Any:
-        boolean = all(dtype_of(as_operand(x)) == "bool" for x in operands)
+        boolean = all(dtype_of(operand(x)) == "bool" for x in operands)
         return logical(*operands) if boolean else bitwise(*operands)
 
     return operator

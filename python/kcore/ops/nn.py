@@ -13,7 +13,8 @@ from kcore.graph import Tensor, composite, primitive
 from kcore.graph.primitives import cast, reshape, transpose
 from kcore.ops import elementwise as e
 from kcore.ops import reduction as r
-from kcore.ops.elementwise import as_float, as_operand, dtype_of, of_floats
+from kcore.ops.elementwise import as_float, dtype_of, of_floats
+from kcore.ops.operands import normalize_axis, operand
 
 __all__ = [
     "binary_crossentropy",
@@ -63,7 +64,7 @@ SELU_SCALE = 1.0507009873554804934193349852946
 
 def relu6(x: Any) -> Any:
     """``min(max(x, 0), 6)``; the gradient is 0 at both ends, as that of ``relu`` at 0."""
-    x = as_operand(x)
+    x = operand(x)
     return e.where(e.greater_equal(x, 6), 6, relu(x))
 
 
@@ -188,7 +189,7 @@ def glu(x: Any, axis: int = -1) -> Any:
         ValueError: if the extent of ``axis`` is odd or unknown.
     """
     x = as_float(x)
-    axis = r.normalize_axis(axis, len(x.shape), "glu")
+    axis = normalize_axis(axis, len(x.shape), "glu")
     extent = x.shape[axis]
     if extent is None or extent % 2:
         raise ValueError(f"glu: axis {axis} of shape {tuple(x.shape)} must have an even extent")
@@ -246,7 +247,7 @@ def log_softmax(x: Any, axis: int | Sequence[int] = -1) -> Any:
 def _along(op: Any, x: Any, axis: int | Sequence[int], what: str) -> Any:
     """Apply an op of the last axis along another, or over several as if they were one."""
     rank = len(x.shape)
-    axes = r.normalize_axes(axis, rank, what)
+    axes = r.axes_of(axis, rank, what)
     if axes == (rank - 1,):
         return op(x)
     perm = (*(i for i in range(rank) if i not in axes), *axes)
@@ -314,7 +315,7 @@ def _one_hot_like(labels: Tensor, logits: Tensor) -> Tensor:
 
 def _normalized(target: Any, output: Any, what: str) -> tuple[Any, Any]:
     """Both as floats of the output's dtype, after a look at their shapes."""
-    target, output = as_operand(target), as_float(output)
+    target, output = operand(target), as_float(output)
     if len(target.shape) != len(output.shape) or any(
         a != b for a, b in zip(target.shape, output.shape, strict=True) if None not in (a, b)
     ):
@@ -351,7 +352,7 @@ def categorical_crossentropy(target: Any, output: Any, from_logits: bool = False
         ValueError: if the shapes differ, or for scalars.
     """
     target, output = _normalized(target, output, "categorical_crossentropy")
-    axis = r.normalize_axis(axis, len(output.shape), "categorical_crossentropy")
+    axis = normalize_axis(axis, len(output.shape), "categorical_crossentropy")
     if not from_logits:
         logits = logits_of(output, "softmax") if axis == len(output.shape) - 1 else None
         if logits is None:
@@ -377,9 +378,9 @@ def sparse_categorical_crossentropy(
     Raises:
         ValueError: if the shapes do not fit.
     """
-    target, output = as_operand(target), as_float(output)
+    target, output = operand(target), as_float(output)
     rank = len(output.shape)
-    axis = r.normalize_axis(axis, rank, "sparse_categorical_crossentropy")
+    axis = normalize_axis(axis, rank, "sparse_categorical_crossentropy")
     if len(target.shape) == rank and target.shape[axis] in (1, None):
         target = r._drop_axes(target, [axis])
     wanted = r.without(output.shape, [axis])

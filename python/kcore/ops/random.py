@@ -12,7 +12,8 @@ import numpy as np
 from kcore.graph import Function, Op, Tensor, UpdateScope, composite, constant_value, dtypes, primitive, rng
 from kcore.ops import elementwise as e
 from kcore.ops import reduction as r
-from kcore.ops.elementwise import as_float, as_operand, dtype_of
+from kcore.ops.elementwise import as_float, dtype_of
+from kcore.ops.operands import normalize_axis, operand
 
 __all__ = [
     "SeedGenerator",
@@ -275,7 +276,7 @@ def dropout(
     """
     if not 0 <= rate <= 1:
         raise ValueError(f"dropout: the rate must lie in [0, 1], got {rate}")
-    inputs = as_operand(inputs)
+    inputs = operand(inputs)
     if not dtypes.is_float(dtype_of(inputs)):
         raise ValueError(f"dropout: the inputs must be floats, got {dtype_of(inputs)}")
     shape = tuple(noise_shape) if noise_shape is not None else (None,) * len(inputs.shape)
@@ -307,8 +308,8 @@ def _dropout(x: Tensor, *, rate: float, noise_shape: tuple, key: int) -> Any:
 
 def shuffle(x: Any, axis: int = 0, seed: Any = None) -> Any:
     """``x`` with its slices along ``axis`` in random order."""
-    x = as_operand(x)
-    axis = r.normalize_axis(axis, len(x.shape), "shuffle")
+    x = operand(x)
+    axis = normalize_axis(axis, len(x.shape), "shuffle")
     if isinstance(x, Tensor):
         return _shuffle(x, axis=axis, key=key_of(seed))
     return np.take(x, _draw(_permutation, (x.shape[axis],), "int64", seed), axis=axis)

@@ -12,7 +12,8 @@ from kcore.graph import Op, Tensor, composite, dtypes, primitive
 from kcore.graph import primitives as graph
 from kcore.graph.primitives import cast, reshape, transpose
 from kcore.ops import elementwise as e
-from kcore.ops.elementwise import as_float, as_operand, dtype_of
+from kcore.ops.elementwise import as_float, dtype_of
+from kcore.ops.operands import normalize_axes, normalize_axis, operand
 
 __all__ = [
     "all",
@@ -51,28 +52,9 @@ Axis = int | Sequence[int] | None
 # --- Axes ---------------------------------------------------------------------------------------------
 
 
-def normalize_axes(axis: Axis, rank: int, what: str) -> tuple[int, ...]:
-    """``axis`` as sorted non-negative axes; all of them for ``None``. Raises ``ValueError``."""
-    if axis is None:
-        return tuple(range(rank))
-    wanted = [axis] if isinstance(axis, (int, np.integer)) else list(axis)
-    axes = []
-    for a in wanted:
-        if not isinstance(a, (int, np.integer)) or isinstance(a, bool):
-            raise ValueError(f"{what}: an axis must be an integer, got {a!r}")
-        if not -rank <= a < rank:
-            raise ValueError(f"{what}: axis {a} is out of range for a tensor of rank {rank}")
-        axes.append(int(a) % rank)
-    if len(set(axes)) != len(axes):
-        raise ValueError(f"{what}: axes {axis} name one axis twice")
-    return tuple(sorted(axes))
-
-
-def normalize_axis(axis: int, rank: int, what: str) -> int:
-    """``axis`` as a non-negative axis. Raises ``ValueError``."""
-    if not isinstance(axis, (int, np.integer)) or isinstance(axis, bool):
-        raise ValueError(f"{what}: the axis must be an integer, got {axis!r}")
-    return normalize_axes(int(axis), rank, what)[0]
+def axes_of(axis: Axis, ndim: int, op: str) -> tuple[int, ...]:
+    """``axis`` as sorted axes counted from the front; all of them for ``None``."""
+    return tuple(range(ndim)) if axis is None else tuple(sorted(normalize_axes(axis, ndim, op)))
 
 
 def without(shape: Sequence, axes: Sequence[int]) -> tuple:
@@ -171,7 +153,7 @@ _cumprod = primitive(
 
 
 def _reduce(op: Op, x: Any, axis: Axis, keepdims: bool) -> Any:
-    axes = normalize_axes(axis, len(x.shape), op.name.removeprefix("reduce_"))
+    axes = axes_of(axis, len(x.shape), op.name.removeprefix("reduce_"))
     if not axes:
         return x
     y = op(x, axes=axes)
@@ -180,12 +162,12 @@ def _reduce(op: Op, x: Any, axis: Axis, keepdims: bool) -> Any:
 
 def _whole(x: Any) -> Any:
     """Narrow integers as int32, in which they are added up."""
-    x = as_operand(x)
+    x = operand(x)
     return cast(x, "int32") if dtype_of(x) in ("bool", "uint8") else x
 
 
 def _as_bool(x: Any) -> Any:
-    x = as_operand(x)
+    x = operand(x)
     return x if dtype_of(x) == "bool" else e.not_equal(x, 0)
 
 
@@ -201,7 +183,7 @@ def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
 
 def prod(x: Any, axis: Axis = None, keepdims: bool = False, dtype: Any = None) -> Any:
     """The product. Booleans and uint8 give int32 unless ``dtype`` says otherwise."""
-    x = _whole(x) if dtype is None else cast(as_operand(x), dtype)
+    x = _whole(x) if dtype is None else cast(operand(x), dtype)
     return _reduce(_prod, x, axis, keepdims)
 
 
@@ -230,10 +212,10 @@ def min(x: Any, axis: Axis = None, keepdims: bool = False, initial: Any = None) 
 
 
 def _extremum(op: Op, pair: Callable, x: Any, axis: Axis, keepdims: bool, initial: Any) -> Any:
-    x = as_operand(x)
+    x = operand(x)
     if initial is None:
         return _reduce(op, x, axis, keepdims)
-    axes = normalize_axes(axis, len(x.shape), op.name)
+    axes = axes_of(axis, len(x.shape), op.name)
     return pair(_extremum_or_neutral(x, op=op, axes=axes, keepdims=bool(keepdims)), initial)
 
 
@@ -299,7 +281,7 @@ def average(x: Any, axis: Axis = None, weights: Any = None) -> Any:
             raise ValueError(
                 f"average: weights of shape {tuple(weights.shape)} need one axis to lie along, got {axis}"
             )
-        at = normalize_axes(axis, len(x.shape), "average")
+        at = axes_of(axis, len(x.shape), "average")
         if len(at) != 1:
             raise ValueError(f"average: one-dimensional weights cannot lie along the axes {axis}")
         total = sum(weights)
@@ -316,7 +298,7 @@ def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     top = e.where(e.isfinite(top), top, 0.0)
     total = e.log(sum(e.exp(e.subtract(x, top)), axis, keepdims=True))
     result = e.add(total, top)
-    axes = normalize_axes(axis, len(x.shape), "logsumexp")
+    axes = axes_of(axis, len(x.shape), "logsumexp")
     return result if keepdims else _drop_axes(result, axes)
 
 
@@ -355,7 +337,7 @@ def argmin(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
 
 
 def _arg(op: Op, x: Any, axis: int | None, keepdims: bool) -> Any:
-    x = as_operand(x)
+    x = operand(x)
     rank = len(x.shape)
     if axis is None:
         place = op(reshape(x, (-1,)), axis=0)
@@ -379,7 +361,7 @@ def cumprod(x: Any, axis: int | None = None, dtype: Any = None) -> Any:
 
 
 def _cumulate(op: Op, x: Any, axis: int | None, dtype: Any) -> Any:
-    x = _whole(x) if dtype is None else cast(as_operand(x), dtype)
+    x = _whole(x) if dtype is None else cast(operand(x), dtype)
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
     return op(x, axis=normalize_axis(axis, len(x.shape), op.name), reverse=False, exclusive=False)
@@ -389,7 +371,7 @@ def _cumulate(op: Op, x: Any, axis: int | None, dtype: Any) -> Any:
 
 
 def _instead(x: Any, value: float) -> Any:
-    x = as_operand(x)
+    x = operand(x)
     return e.where(e.isnan(x), value, x) if dtypes.is_float(dtype_of(x)) else x
 
 
@@ -414,7 +396,7 @@ def nanmin(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
 
 
 def _nan_extremum(reduce: Callable, neutral: float, x: Any, axis: Axis, keepdims: bool) -> Any:
-    x = as_operand(x)
+    x = operand(x)
     if not dtypes.is_float(dtype_of(x)):
         return reduce(x, axis, keepdims)
     return e.where(all(e.isnan(x), axis, keepdims), math.nan, reduce(_instead(x, neutral), axis, keepdims))

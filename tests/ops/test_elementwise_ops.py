@@ -132,9 +132,9 @@ def test_errors():
         ops.add(np.ones(3), np.ones(4))
     with pytest.raises(ValueError, match="sum: axis 2 is out of range"):
         ops.sum(np.ones((2, 3)), axis=2)
-    with pytest.raises(ValueError, match="name one axis twice"):
+    with pytest.raises(ValueError, match="an axis is given twice"):
         ops.mean(np.ones((2, 3)), axis=(0, -2))
-    with pytest.raises(ValueError, match="must be an integer"):
+    with pytest.raises(TypeError, match="must be an integer"):
         ops.max(np.ones(3), axis="x")
     with pytest.raises(ValueError, match="max of no elements"):
         ops.max(np.ones((0,)))
