@@ -195,27 +195,6 @@ CASES = [
         differentiable=False,
         tolerance=0.3,
     ),
-    Case("normalize", ops.normalize, [x], lambda x: x / np.linalg.norm(x, axis=-1, keepdims=True)),
-    Case("normalize-0-1", lambda x: ops.normalize(x, axis=0, order=1), [x], lambda x: x / abs(x).sum(0)),
-    Case(
-        "normalize-3",
-        lambda x: ops.normalize(x, order=3),
-        [np.abs(x)],
-        lambda x: x / (x**3).sum(-1, keepdims=True) ** (1 / 3),
-    ),
-    Case(
-        "normalize-inf",
-        lambda x: ops.normalize(x, order=math.inf),
-        [x],
-        lambda x: x / abs(x).max(-1, keepdims=True),
-    ),
-    Case("normalize-zero", ops.normalize, [np.zeros((2, 3))], np.zeros_like, differentiable=False),
-    Case(
-        "rms_normalization",
-        lambda x, s: ops.rms_normalization(x, s),
-        [x, np.arange(1.0, 6)],
-        lambda x, s: x / np.sqrt((x * x).mean(-1, keepdims=True) + EPSILON) * s,
-    ),
     Case(
         "psnr",
         lambda a, b: ops.psnr(a, b, 2.0),

@@ -5,8 +5,7 @@ computes at once and returns NumPy.
 """
 
 from kcore.graph.primitives import cast, reshape
-from kcore.ops import image
-from kcore.ops import random
+from kcore.ops import image, random
 from kcore.ops.convolution import *
 from kcore.ops.core import *
 from kcore.ops.creation import *

@@ -11,7 +11,7 @@ import numpy as np
 
 from kcore.graph import Tensor, dtypes, elementwise
 from kcore.graph import primitives as graph
-from kcore.graph.primitives import cast, stop_gradient
+from kcore.graph.primitives import cast
 from kcore.ops.operands import operand
 
 __all__ = [
@@ -104,7 +104,6 @@ __all__ = [
     "sinh",
     "sqrt",
     "square",
-    "stop_gradient",
     "subtract",
     "tan",
     "tanh",

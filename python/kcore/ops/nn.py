@@ -31,11 +31,9 @@ __all__ = [
     "leaky_relu",
     "log_sigmoid",
     "log_softmax",
-    "normalize",
     "psnr",
     "relu",
     "relu6",
-    "rms_normalization",
     "selu",
     "sigmoid",
     "silu",
@@ -420,37 +418,6 @@ def binary_crossentropy(target: Any, output: Any, from_logits: bool = False) -> 
         return e.negative(e.add(target * e.log(p), (1.0 - target) * e.log(1.0 - p)))
     # log(1 + exp(x)) - target * x, without overflow for large x.
     return e.subtract(softplus(logits), logits * target)
-
-
-# --- Normalisation ------------------------------------------------------------------------------------
-
-
-def normalize(
-    x: Any, axis: int | Sequence[int] | None = -1, order: float = 2, epsilon: float | None = None
-) -> Any:
-    """``x`` divided by its norm of the given order along ``axis``, at least ``epsilon``."""
-    if not isinstance(order, (int, float)) or order < 1:
-        raise ValueError(f"normalize: the order must be a number of at least 1, got {order!r}")
-    x = as_float(x)
-    smallest = default_epsilon() if epsilon is None else epsilon
-    if order == 2:
-        total = r.sum(e.square(x), axis, keepdims=True)
-        return e.multiply(x, e.minimum(e.rsqrt(total), 1.0 / smallest))
-    if math.isinf(order):
-        norm = r.max(e.abs(x), axis, keepdims=True)
-    else:
-        norm = e.power(r.sum(e.power(e.abs(x), order), axis, keepdims=True), 1.0 / order)
-    return e.divide(x, e.maximum(norm, smallest))
-
-
-def rms_normalization(
-    x: Any, scale: Any = None, axis: int | Sequence[int] = -1, epsilon: float | None = None
-) -> Any:
-    """``x * rsqrt(mean(x**2) + epsilon) * scale``. https://arxiv.org/abs/1910.07467"""
-    x = as_float(x)
-    smallest = default_epsilon() if epsilon is None else epsilon
-    y = e.multiply(x, e.rsqrt(r.mean(e.square(x), axis, keepdims=True) + smallest))
-    return y if scale is None else e.multiply(y, scale)
 
 
 def psnr(x1: Any, x2: Any, max_val: float) -> Any:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from kcore.graph import Function, Op, Tensor, UpdateScope, composite, constant_value, dtypes, primitive, rng
+from kcore.graph.op import Deferred
+from kcore.graph.primitives import cast
 from kcore.ops import elementwise as e
 from kcore.ops import reduction as r
 from kcore.ops.elementwise import as_float, dtype_of
@@ -108,7 +110,8 @@ def _draw(op: Op, shape: Any, dtype: str, seed: Any, symbolic: bool = False, **a
             (next(places),) if isinstance(d, Tensor) and constant_value(d) is None else _extent(d)
             for d in shape
         )
-        return _draw_dynamic(*extents, op=op, shape=template, dtype=dtype, key=key_of(seed), attrs=attrs)
+        details = {"op": op, "shape": template, "dtype": dtype, "key": key_of(seed), "attrs": attrs}
+        return _draw_dynamic.node(extents, details)
     dims = tuple(_extent(d) for d in shape)
     if symbolic or UpdateScope.current() is not None:
         return op.node([], {"shape": dims, "dtype": dtype, "key": key_of(seed), **attrs})
@@ -124,20 +127,23 @@ def _extent(d: Any) -> int:
     return int(value)
 
 
-@composite(
-    deferred=True,
-    infer=lambda *extents, op, shape, dtype, key, attrs: (
-        tuple(None if isinstance(d, tuple) else d for d in shape),
-        dtype,
-    ),
-)
-def _draw_dynamic(*extents: Tensor, op: Op, shape: tuple, dtype: str, key: int, attrs: dict) -> Tensor:
+def _draw_known(*extents: Tensor, op: Op, shape: tuple, dtype: str, key: int, attrs: dict) -> Tensor:
     """``shape`` holds an index into ``extents`` (as a 1-tuple) where an extent is a tensor."""
     values = [constant_value(d) for d in extents]
-    if None in values:
-        raise ValueError(f"{op.name}: an extent of the shape depends on data, not on shapes")
-    dims = tuple(int(values[d[0]]) if isinstance(d, tuple) else d for d in shape)  # type: ignore[arg-type]
-    return op.node([], {"shape": dims, "dtype": dtype, "key": key, **attrs})
+    dims = []
+    for d in shape:
+        value = values[d[0]] if isinstance(d, tuple) else d
+        if value is None:
+            raise ValueError(f"{op.name}: an extent of the shape depends on data, not on shapes")
+        dims.append(int(value))
+    return op.node([], {"shape": tuple(dims), "dtype": dtype, "key": key, **attrs})
+
+
+def _infer_drawn(*extents: Tensor, op: Op, shape: tuple, dtype: str, key: int, attrs: dict) -> tuple:
+    return tuple(None if isinstance(d, tuple) else d for d in shape), dtype
+
+
+_draw_dynamic = Deferred(_draw_known, _infer_drawn)
 
 
 @functools.lru_cache(maxsize=64)
@@ -244,7 +250,7 @@ def categorical(logits: Any, num_samples: int, dtype: Any = "int32", seed: Any =
     else:
         noise = uniform((len(logits), int(num_samples), logits.shape[1]), dtype=dtype_of(logits), seed=seed)
         drawn = _largest_after_noise(logits, noise)
-    return e.cast(drawn, dtype)
+    return cast(drawn, dtype)
 
 
 def _largest_after_noise(logits: Any, noise: Any) -> Any:

@@ -294,7 +294,7 @@ def average(x: Any, axis: Axis = None, weights: Any = None) -> Any:
 def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """``log(sum(exp(x)))`` without overflow."""
     x = as_float(x)
-    top = e.stop_gradient(max(x, axis, keepdims=True))
+    top = graph.stop_gradient(max(x, axis, keepdims=True))
     top = e.where(e.isfinite(top), top, 0.0)
     total = e.log(sum(e.exp(e.subtract(x, top)), axis, keepdims=True))
     result = e.add(total, top)
