@@ -49,10 +49,15 @@ def _require(name: str, known: Mapping[str, Any], kind: str, custom_objects: dic
 
 def suggestion(name: str, known: Mapping[str, Any]) -> str:
     """``"; did you mean ...?"`` with the nearest known name, or all names if none is near."""
-    lower = {k.lower(): k for k in known}
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    near = near or [lower[k] for k in difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.6)]
-    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(sorted(known))}"
+
+    def likeness(candidate: str) -> tuple[float, float]:
+        lower = difflib.SequenceMatcher(None, name.lower(), candidate.lower()).ratio()
+        return lower, difflib.SequenceMatcher(None, name, candidate).ratio()
+
+    nearest = max(known, key=likeness, default="")
+    if nearest and likeness(nearest)[0] >= 0.6:
+        return f"; did you mean {nearest!r}?"
+    return f"; known are {', '.join(sorted(known))}"
 
 
 def _article(kind: str) -> str:

@@ -191,14 +191,7 @@ acc = ACC = accuracy
 log_cosh = logcosh
 cosine = cosine_similarity = cosine_proximity
 
-_KNOWN = {
-    name: value
-    for name, value in list(globals().items())
-    if not name.startswith("_")
-    and name
-    not in ("lookup", "get_registered_name", "serialize_keras_object", "clone_metric", "clone_metrics")
-    and ((inspect.isclass(value) and issubclass(value, Metric)) or inspect.isfunction(value))
-}
+_KNOWN = {name: globals()[name] for name in __all__ if name in globals() and not name.startswith("clone")}
 
 
 def serialize(metric: Any) -> Any:
