@@ -13,7 +13,7 @@ from typing import Any
 
 from kcore import ops
 from kcore.config import epsilon
-from kcore.graph import Tensor, dtypes
+from kcore.graph import dtypes
 from kcore.lookup import lookup
 from kcore.utils.losses_utils import (
     Reduction,
@@ -206,13 +206,7 @@ def categorical_crossentropy(
     y_true, y_pred = _pair(y_true, y_pred)
     if label_smoothing:
         y_true = y_true * (1.0 - label_smoothing) + label_smoothing / y_pred.shape[axis]
-    if not from_logits:
-        logits = _logits(y_pred, "softmax", axis)
-        if logits is None:
-            p = y_pred / ops.sum(y_pred, axis=axis, keepdims=True)
-            return -ops.sum(y_true * ops.log(ops.clip(p, epsilon(), 1.0 - epsilon())), axis=axis)
-        y_pred = logits
-    return -ops.sum(y_true * ops.log_softmax(y_pred, axis=axis), axis=axis)
+    return ops.categorical_crossentropy(y_true, y_pred, from_logits=from_logits, axis=axis)
 
 
 def sparse_categorical_crossentropy(
@@ -231,33 +225,15 @@ def sparse_categorical_crossentropy(
         axis: the axis of the classes.
         ignore_class: an index whose samples have loss 0.
     """
-    y_true, y_pred = to_tensor_or_array(y_true), _float(y_pred)
-    rank = len(y_pred.shape)
-    if axis < 0:
-        axis += rank
-    if not 0 <= axis < rank:
-        raise ValueError(f"axis {axis - rank} is out of range for predictions of shape {tuple(y_pred.shape)}")
-    if len(y_true.shape) == rank and y_true.shape[axis] in (1, None):
-        y_true = ops.squeeze(y_true, axis)
-    if len(y_true.shape) != rank - 1:
-        raise ValueError(
-            f"sparse_categorical_crossentropy: targets of shape {tuple(y_true.shape)} do not fit predictions "
-            f"of shape {tuple(y_pred.shape)}; expected one class index for each"
-        )
-    logits = y_pred if from_logits else _logits(y_pred, "softmax", axis)
-    if logits is None:
-        logits = ops.log(ops.clip(y_pred, epsilon(), 1.0 - epsilon()))
-    labels = ops.cast(y_true, "int32")
-    kept = None
-    if ignore_class is not None:
-        kept = (
-            labels != ignore_class if not isinstance(labels, Tensor) else ops.not_equal(labels, ignore_class)
-        )
-        labels = ops.where(kept, labels, 0)
-    log_p = ops.log_softmax(logits, axis=axis)
-    picked = ops.take_along_axis(log_p, ops.expand_dims(labels, axis), axis=axis)
-    losses = -ops.squeeze(picked, axis)
-    return losses if kept is None else ops.where(kept, losses, 0.0)
+    labels = ops.cast(to_tensor_or_array(y_true), "int32")
+    if ignore_class is None:
+        return ops.sparse_categorical_crossentropy(labels, y_pred, from_logits=from_logits, axis=axis)
+    if len(labels.shape) == len(y_pred.shape):
+        labels = ops.squeeze(labels, axis)
+    kept = ops.not_equal(labels, ignore_class)
+    labels = ops.where(kept, labels, 0)
+    losses = ops.sparse_categorical_crossentropy(labels, y_pred, from_logits=from_logits, axis=axis)
+    return ops.where(kept, losses, 0.0)
 
 
 def binary_crossentropy(
@@ -276,16 +252,7 @@ def binary_crossentropy(
     y_true, y_pred = _pair(y_true, y_pred)
     if label_smoothing:
         y_true = y_true * (1.0 - label_smoothing) + 0.5 * label_smoothing
-    return ops.mean(_binary_crossentropy(y_true, y_pred, from_logits), axis=axis)
-
-
-def _binary_crossentropy(y_true: Any, y_pred: Any, from_logits: bool) -> Any:
-    logits = y_pred if from_logits else _logits(y_pred, "sigmoid")
-    if logits is None:
-        p = ops.clip(y_pred, epsilon(), 1.0 - epsilon())
-        logits = ops.log(p / (1.0 - p))
-    # log(1 + exp(x)) - y * x without overflow for large x.
-    return ops.relu(logits) - logits * y_true + ops.log1p(ops.exp(-ops.abs(logits)))
+    return ops.mean(ops.binary_crossentropy(y_true, y_pred, from_logits=from_logits), axis=axis)
 
 
 def binary_focal_crossentropy(
@@ -308,7 +275,7 @@ def binary_focal_crossentropy(
         y_true = y_true * (1.0 - label_smoothing) + 0.5 * label_smoothing
     p = ops.sigmoid(y_pred) if from_logits else y_pred
     p_true = y_true * p + (1.0 - y_true) * (1.0 - p)
-    losses = ops.power(1.0 - p_true, gamma) * _binary_crossentropy(y_true, y_pred, from_logits)
+    losses = ops.power(1.0 - p_true, gamma) * ops.binary_crossentropy(y_true, y_pred, from_logits)
     if apply_class_balancing:
         losses = losses * (y_true * alpha + (1.0 - y_true) * (1.0 - alpha))
     return ops.mean(losses, axis=axis)
@@ -376,18 +343,6 @@ def _pair(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
     """Both as floats of the dtype of the predictions; ``(n,)`` beside ``(n, 1)`` becomes ``(n, 1)``."""
     y_pred = _float(y_pred)
     return expand_to_same_rank(to_tensor_or_array(y_true, dtypes.standardize(y_pred.dtype)), y_pred)
-
-
-def _logits(p: Any, op: str, axis: int | None = None) -> Any:
-    """What the softmax or sigmoid that made ``p`` was applied to; ``None`` if ``p`` was made otherwise."""
-    node = p.node if isinstance(p, Tensor) else None
-    if node is None or node.op.name != op:
-        return None
-    if axis is not None:
-        rank = len(p.shape)
-        if node.attrs.get("axis", -1) % rank != axis % rank:
-            return None
-    return node.inputs[0]
 
 
 # --- Classes ------------------------------------------------------------------------------------------

@@ -6,6 +6,8 @@ import inspect
 import math
 from typing import Any
 
+import numpy as np
+
 from kcore import ops
 from kcore.lookup import lookup
 from kcore.utils.serialization import serialize_keras_object
@@ -90,7 +92,7 @@ class OrthogonalRegularizer(Regularizer):
         cosines = (
             ops.matmul(unit, ops.transpose(unit)) if axis == 1 else ops.matmul(ops.transpose(unit), unit)
         )
-        others = ops.abs(cosines) * (1.0 - ops.eye(count, dtype=x.dtype))
+        others = ops.abs(cosines) * (1.0 - np.eye(count, dtype=str(x.dtype)))
         return self.factor * 0.5 * ops.sum(others) / (count * (count - 1.0) / 2.0)
 
     def get_config(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kcore import ops
+from kcore.graph import dtypes
 from kcore.metrics.metric import Metric
 from kcore.utils.metrics_utils import (
     NEG_INF,
@@ -406,8 +407,8 @@ class AUC(_ManyThresholds):
             return areas
         if self.label_weights is None:
             return ops.mean(areas)
-        weights = [float(w) for w in self.label_weights]
-        return ops.divide_no_nan(ops.sum(areas * ops.convert_to_tensor(weights)), sum(weights))
+        weights = dtypes.as_array(self.label_weights, self.dtype)
+        return ops.divide_no_nan(ops.sum(areas * weights), float(weights.sum()))
 
     def get_config(self) -> dict[str, Any]:
         config = {

@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from kcore import ops
 from kcore.graph import dtypes
 from kcore.metrics.metric import Metric
-from kcore.utils.losses_utils import broadcast_weights, squeeze_or_expand_dimensions, to_tensor_or_array
+from kcore.utils.losses_utils import (
+    broadcast_like,
+    broadcast_weights,
+    squeeze_or_expand_dimensions,
+    to_tensor_or_array,
+)
 
 
 class BaseMeanIoU(Metric):
@@ -46,7 +53,7 @@ class BaseMeanIoU(Metric):
         true = self._classes(y_true, self.sparse_y_true)
         predicted = self._classes(y_pred, self.sparse_y_pred)
         if sample_weight is None:
-            weight = ops.cast(ops.ones_like(true), self.dtype)
+            weight = broadcast_like(np.ones((), self.dtype), true)
         else:
             weight = to_tensor_or_array(sample_weight, self.dtype)
             _, _, weight = squeeze_or_expand_dimensions(true, None, weight)
@@ -67,7 +74,7 @@ class BaseMeanIoU(Metric):
     def _hits_and_unions(self) -> tuple[Any, Any]:
         """For each class the weight of its hits, and of all samples of it or predicted as it."""
         cm = self.total_cm
-        hits = ops.sum(cm * ops.eye(self.num_classes, dtype=self.dtype), axis=0)
+        hits = ops.sum(cm * np.eye(self.num_classes, dtype=self.dtype), axis=0)
         return hits, ops.sum(cm, axis=0) + ops.sum(cm, axis=1) - hits
 
     def get_config(self) -> dict[str, Any]:

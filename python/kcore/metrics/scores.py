@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from kcore import ops
 from kcore.metrics.metric import Metric
 from kcore.metrics.reduction import MeanMetricWrapper
-from kcore.utils.losses_utils import expand_to_same_rank, to_tensor_or_array
+from kcore.utils.losses_utils import broadcast_like, element_count, expand_to_same_rank, to_tensor_or_array
 
 
 class FBetaScore(Metric):
@@ -154,19 +156,17 @@ class R2Score(Metric):
         if not hasattr(self, "squared_sum"):
             for kind in ("squared_sum", "sum", "total_mse", "count"):
                 setattr(self, kind, self.add_weight(kind, (y_pred.shape[1],)))
-        if sample_weight is None:
-            weight = ops.ones_like(y_true)
-        else:
+        weight = np.ones((), self.dtype)
+        if sample_weight is not None:
             weight = to_tensor_or_array(sample_weight, self.dtype)
-            weight = ops.ones_like(y_true) * (
-                ops.expand_dims(weight, -1) if len(weight.shape) == 1 else weight
-            )
+            weight = ops.expand_dims(weight, -1) if len(weight.shape) == 1 else weight
+        weight = broadcast_like(weight, y_true)
         weighted = y_true * weight
         self.sum.assign_add(ops.sum(weighted, axis=0))
         self.squared_sum.assign_add(ops.sum(y_true * weighted, axis=0))
         self.total_mse.assign_add(ops.sum(ops.square(y_true - y_pred) * weight, axis=0))
         self.count.assign_add(ops.sum(weight, axis=0))
-        self.num_samples.assign_add(ops.sum(ops.ones_like(y_true[:, 0])))
+        self.num_samples.assign_add(element_count(y_true) / y_pred.shape[1])
 
     def result(self) -> Any:
         if not hasattr(self, "squared_sum"):

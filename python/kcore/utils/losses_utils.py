@@ -105,7 +105,19 @@ def broadcast_weights(values: Any, sample_weight: Any) -> Any:
         )
     if tuple(values.shape) == tuple(sample_weight.shape) and None not in values.shape:
         return sample_weight
-    return sample_weight * ops.ones_like(values)
+    return broadcast_like(sample_weight, values)
+
+
+def broadcast_like(x: Any, like: Any) -> Any:
+    """``x`` repeated until it has the shape of ``like``."""
+    if isinstance(x, Tensor) or isinstance(like, Tensor):
+        return _broadcast_like(as_tensor(x), as_tensor(like))
+    return np.ascontiguousarray(np.broadcast_to(x, np.shape(like)))
+
+
+@composite(deferred=True, infer=lambda x, like: (like.shape, x.dtype))
+def _broadcast_like(x: Tensor, like: Tensor) -> Tensor:
+    return ops.broadcast_to(x, like.shape)
 
 
 def reduce_weighted_loss(weighted_losses: Any, reduction: str = Reduction.SUM_OVER_BATCH_SIZE) -> Any:

@@ -9,7 +9,12 @@ from typing import Any
 from kcore import ops
 from kcore.config import epsilon
 from kcore.graph import Variable, dtypes
-from kcore.utils.losses_utils import broadcast_weights, squeeze_or_expand_dimensions, to_tensor_or_array
+from kcore.utils.losses_utils import (
+    broadcast_like,
+    broadcast_weights,
+    squeeze_or_expand_dimensions,
+    to_tensor_or_array,
+)
 
 NEG_INF = -1e10
 
@@ -148,7 +153,7 @@ def confusion_counts(
         y_pred, _, weight = squeeze_or_expand_dimensions(y_pred, None, weight)
         weight = broadcast_weights(y_pred, weight)
     if label_weights is not None:
-        own = to_tensor_or_array(label_weights, dtype) * ops.ones_like(y_pred)
+        own = broadcast_like(to_tensor_or_array(label_weights, dtype), y_pred)
         weight = own if weight is None else weight * own
     true = ops.cast(ops.cast(y_true, "bool"), dtype)
     labels = (-1, y_pred.shape[-1]) if per_label else (-1,)
