@@ -12,7 +12,6 @@ from kcore.lookup import lookup
 from kcore.ops import (
     celu,
     elu,
-    gelu,
     glu,
     hard_shrink,
     hard_silu,
@@ -140,6 +139,11 @@ def sigmoid(x: Any) -> Any:
 def hard_sigmoid(x: Any) -> Any:
     """``0.2 * x + 0.5`` clipped to [0, 1]."""
     return ops.clip(0.2 * x + 0.5, 0.0, 1.0)
+
+
+def gelu(x: Any, approximate: bool = False) -> Any:
+    """``x * P(X <= x)`` for a standard normal X; ``approximate`` uses tanh. https://arxiv.org/abs/1606.08415"""
+    return ops.gelu(x, approximate=approximate)
 
 
 def mish(x: Any) -> Any:

@@ -55,7 +55,7 @@ def suggestion(name: str, known: Mapping[str, Any]) -> str:
         return lower, difflib.SequenceMatcher(None, name, candidate).ratio()
 
     nearest = max(known, key=likeness, default="")
-    if nearest and likeness(nearest)[0] >= 0.6:
+    if nearest and likeness(nearest)[0] >= 0.5:
         return f"; did you mean {nearest!r}?"
     return f"; known are {', '.join(sorted(known))}"
 
