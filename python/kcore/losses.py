@@ -41,9 +41,8 @@ class Loss:
         name: str | None = None,
         dtype: Any = None,
     ):
-        if reduction is not None and reduction not in (*Reduction.all(), "auto", "mean"):
-            # Keras 3 has the name first.
-            reduction, name = name or Reduction.SUM_OVER_BATCH_SIZE, reduction
+        if name in Reduction.all() and reduction not in Reduction.all():  # Keras 3 has the name first
+            reduction, name = name, reduction
         self.reduction = standardize_reduction(reduction)
         self.name = name
         self.dtype = None if dtype is None else dtypes.standardize(dtype)
