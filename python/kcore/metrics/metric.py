@@ -154,7 +154,7 @@ def _updating(method: Callable) -> Callable:
         if UpdateScope.current() is not None:
             return method(self, *args, **kwargs)
         names = list(kwargs)
-        values = [_immediate(v) for v in (*args, *kwargs.values())]
+        values = [_immediate(v, self.dtype) for v in (*args, *kwargs.values())]
         key = (method, len(args), tuple(names), tuple(map(_signature, values)))
         functions = self.__dict__.setdefault("_functions", {})
         if key not in functions:
@@ -191,13 +191,18 @@ def _evaluated(value: Any) -> Any:
     return value
 
 
-def _immediate(value: Any) -> Any:
-    """An array for a program's input, or a setting that the program is specialised to."""
+def _immediate(value: Any, dtype: str) -> Any:
+    """An array for a program's input, or a setting that the program is specialised to.
+
+    Python floats become ``dtype``; arrays keep theirs.
+    """
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, Tensor):
-        return dtypes.as_array(value.numpy())
-    return dtypes.as_array(value)
+        return value.numpy()
+    array = np.asarray(value)
+    python_floats = array.dtype.kind == "f" and not hasattr(value, "dtype")
+    return dtypes.as_array(array, dtype if python_floats else None)
 
 
 def _signature(value: Any) -> Any:
