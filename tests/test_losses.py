@@ -292,6 +292,8 @@ def test_weights():
     for weight in (np.array(2.0), np.ones((3, 4)), np.ones((3, 1)), np.ones(3), np.ones((3, 4, 1)), 2.0):
         scale = 2.0 if np.ndim(weight) == 0 else 1.0
         assert float(compute(values, weight, Reduction.SUM)) == scale * 66
+    cube = np.arange(24.0).reshape(2, 3, 4)
+    assert float(compute(cube, np.array([1.0, 3.0]), "sum")) == cube[0].sum() + 3 * cube[1].sum()
     rows = np.array([1.0, 0.0, 2.0])
     assert float(compute(values, rows, "sum")) == 6 + 2 * 38
     assert float(compute(values, rows)) == (6 + 2 * 38) / 12
@@ -407,3 +409,17 @@ def test_errors(make, message):
 def test_base_class_must_be_completed():
     with pytest.raises(NotImplementedError, match="must define call"):
         losses.Loss()(REAL[0], REAL[1])
+
+
+def test_gradients_at_ties():
+    """Where a maximum is a tie, the gradient goes to its first argument."""
+    p = placeholder((1, 2), "float64")
+    cases = [
+        (losses.categorical_hinge([[1.0, 0.0]], p), [[1.0, 0.0]], [[0, 0]]),
+        (losses.hinge([[1.0, 1.0]], p), [[1.0, 0.0]], [[-0.5, -0.5]]),
+        (losses.binary_crossentropy([[1.0, 0.0]], p, from_logits=True), [[0.0, 0.0]], [[-0.25, 0.25]]),
+        (losses.mean_absolute_error([[1.0, 0.0]], p), [[1.0, 3.0]], [[0, 0.5]]),
+    ]
+    for loss, at, wanted in cases:
+        got = Function([p], gradients(loss, [p]))([np.array(at)])[0]
+        np.testing.assert_allclose(got, wanted, atol=1e-12)

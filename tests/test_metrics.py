@@ -193,7 +193,7 @@ def test_sum_and_mean():
     with pytest.raises(ValueError, match="cannot be broadcast"):
         mean.update_state(values, np.ones(3))
     with pytest.raises(ValueError, match="do not fit"):
-        mean.update_state(values, np.ones((2, 3, 1, 1)))
+        mean.update_state(values, np.ones((2, 3, 4, 1, 1)))
 
 
 def test_results_are_numpy():
@@ -523,6 +523,10 @@ def test_custom_functions_and_classes():
     def mine(y_true, y_pred):
         return ops.max(ops.abs(y_true - y_pred))
 
+    config = {"name": "accuracy", "dtype": "float32", "fn": "categorical_accuracy"}
+    wrapper = metrics.deserialize({"class_name": "MeanMetricWrapper", "config": config})
+    assert wrapper._fn is metrics.categorical_accuracy
+    check_config(wrapper)
     metric = metrics.MeanMetricWrapper(metrics.get(mine), name="mine")
     data = batches(real)
     wanted = np.mean([np.abs(t - p).max() for t, p, _ in data])

@@ -257,6 +257,10 @@ def test_state_as_keras_2_stores_it():
         optimizer.set_weights([np.ones_like(w) for w in optimizer.get_weights()[1:]])
         assert optimizer.iterations.numpy() == 0
         assert all((w == 1).all() for w in optimizer.get_weights()[1:])
+    adam = optimizers.Adam()
+    adam.build([Variable(np.zeros(s, "float32")) for s in SHAPES])
+    adam.set_weights([np.ones_like(w) for w in adam.get_weights()[:5]])
+    assert [w.max() for w in adam.get_weights()] == [1, 1, 1, 1, 1, 0, 0]
     nadam = optimizers.Nadam()
     nadam.build([Variable(np.zeros(2, "float32"))])
     nadam.set_weights([np.int64(4), np.ones(2), np.ones(2)])

@@ -186,7 +186,7 @@ def categorical_hinge(y_true: Any, y_pred: Any) -> Any:
     y_true, y_pred = _pair(y_true, y_pred)
     positive = ops.sum(y_true * y_pred, axis=-1)
     negative = ops.max((1.0 - y_true) * y_pred, axis=-1)
-    return ops.maximum(negative - positive + 1.0, 0.0)
+    return ops.maximum(0.0, negative - positive + 1.0)
 
 
 def categorical_crossentropy(

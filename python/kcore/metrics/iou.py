@@ -13,7 +13,6 @@ from kcore.metrics.metric import Metric
 from kcore.utils.losses_utils import (
     broadcast_like,
     broadcast_weights,
-    squeeze_or_expand_dimensions,
     to_tensor_or_array,
 )
 
@@ -56,7 +55,6 @@ class BaseMeanIoU(Metric):
             weight = broadcast_like(np.ones((), self.dtype), true)
         else:
             weight = to_tensor_or_array(sample_weight, self.dtype)
-            _, _, weight = squeeze_or_expand_dimensions(true, None, weight)
             weight = broadcast_weights(ops.cast(true, self.dtype), weight)
         true, predicted, weight = (ops.reshape(x, (-1,)) for x in (true, predicted, weight))
         if self.ignore_class is not None:

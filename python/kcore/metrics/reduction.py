@@ -8,13 +8,13 @@ from typing import Any
 from kcore import ops
 from kcore.metrics.metric import Metric
 from kcore.utils.losses_utils import (
+    aligned_weights,
     broadcast_weights,
     element_count,
     expand_to_same_rank,
-    fits,
-    squeeze_or_expand_dimensions,
     to_tensor_or_array,
 )
+from kcore.utils.serialization import get_registered_name
 
 
 class Sum(Metric):
@@ -26,7 +26,7 @@ class Sum(Metric):
 
     def update_state(self, values: Any, sample_weight: Any = None) -> None:
         values, weight = _weighted(values, sample_weight, self.dtype)
-        self.total.assign_add(ops.sum(values if weight is None else values * weight))
+        self.total.assign_add(ops.sum(values if weight is None else values * aligned_weights(values, weight)))
 
     def result(self) -> Any:
         return self.total.value
@@ -35,7 +35,7 @@ class Sum(Metric):
 class Mean(Metric):
     """The mean of values, weighted if weights are given.
 
-    ``sample_weight`` is a scalar, of the shape of ``values``, or of its leading axes.
+    ``sample_weight`` is a scalar, or has the shape of ``values`` or of its leading axes.
     """
 
     def __init__(self, name: str = "mean", dtype: Any = None):
@@ -58,18 +58,9 @@ class Mean(Metric):
 
 
 def _weighted(values: Any, sample_weight: Any, dtype: str) -> tuple[Any, Any]:
-    """Values and weights of one rank; where weights have fewer axes the other axes are averaged first."""
+    """Values and weights as tensors or arrays of ``dtype``."""
     values = to_tensor_or_array(values, dtype)
-    if sample_weight is None:
-        return values, None
-    weight = to_tensor_or_array(sample_weight, dtype)
-    if not fits(values, weight):
-        if len(weight.shape) < len(values.shape) - 1:
-            values = ops.mean(values, axis=tuple(range(len(weight.shape), len(values.shape))))
-        values, _, weight = squeeze_or_expand_dimensions(values, None, weight)
-    if not fits(values, weight):
-        broadcast_weights(values, weight)  # raises
-    return values, weight
+    return values, None if sample_weight is None else to_tensor_or_array(sample_weight, dtype)
 
 
 class MeanMetricWrapper(Mean):
@@ -85,8 +76,16 @@ class MeanMetricWrapper(Mean):
         super().update_state(self._fn(y_true, y_pred, **self._fn_kwargs), sample_weight)
 
     def get_config(self) -> dict[str, Any]:
-        config = {} if type(self) is not MeanMetricWrapper else {"fn": self._fn}
+        config = {"fn": get_registered_name(self._fn)} if type(self) is MeanMetricWrapper else {}
         return {**config, **self._fn_kwargs, **super().get_config()}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Metric:
+        if cls is MeanMetricWrapper and not callable(config.get("fn")):
+            from kcore.metrics import deserialize
+
+            config = {**config, "fn": deserialize(config["fn"])}
+        return super().from_config(config)
 
 
 class RootMeanSquaredError(Mean):

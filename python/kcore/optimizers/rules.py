@@ -222,6 +222,12 @@ class Adam(_Moments):
         v = slot.vhat if self.amsgrad else slot.v
         return w - rate * slot.m / (ops.sqrt(v) + self.epsilon)
 
+    def set_weights(self, weights: Any) -> None:
+        count = len(self._trained)
+        if not self.amsgrad and len(weights) == 1 + 2 * count:
+            weights = [*weights, *[np.zeros(1)] * count]  # files of TensorFlow's Keras have no maxima
+        super().set_weights(weights)
+
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "amsgrad": self.amsgrad}
 

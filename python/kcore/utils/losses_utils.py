@@ -81,31 +81,38 @@ def squeeze_or_expand_dimensions(
     return y_pred, y_true, sample_weight
 
 
-def fits(values: Any, sample_weight: Any) -> bool:
-    """Whether weights have the rank of values and in each axis the same extent or 1."""
-    return len(sample_weight.shape) == 0 or (
-        len(sample_weight.shape) == len(values.shape)
-        and all(
-            w in (1, None, v) or v is None for v, w in zip(values.shape, sample_weight.shape, strict=True)
-        )
-    )
-
-
-def broadcast_weights(values: Any, sample_weight: Any) -> Any:
-    """``sample_weight`` with the shape of ``values``.
+def aligned_weights(values: Any, sample_weight: Any) -> Any:
+    """``sample_weight`` with axes of extent 1 at its end until it has the rank of ``values``.
 
     Raises:
-        ValueError: their ranks differ (and ``sample_weight`` is no scalar), or some extent is neither 1
-            nor that of ``values``.
+        ValueError: it has more axes than ``values`` (unless one of extent 1 at the end), or some extent
+            is neither 1 nor that of ``values``.
     """
-    if not fits(values, sample_weight):
+    if len(sample_weight.shape) == 0:
+        return sample_weight
+    _, _, weight = squeeze_or_expand_dimensions(values, None, sample_weight)
+    for axis in range(len(weight.shape), len(values.shape)):
+        weight = ops.expand_dims(weight, axis)
+    if len(weight.shape) > len(values.shape) or any(
+        None not in (v, w) and w not in (1, v) for v, w in zip(values.shape, weight.shape, strict=True)
+    ):
         raise ValueError(
             f"sample weights of shape {tuple(sample_weight.shape)} do not fit values of shape "
             f"{tuple(values.shape)}: each axis must have the same extent or extent 1"
         )
-    if tuple(values.shape) == tuple(sample_weight.shape) and None not in values.shape:
-        return sample_weight
-    return broadcast_like(sample_weight, values)
+    return weight
+
+
+def broadcast_weights(values: Any, sample_weight: Any) -> Any:
+    """``sample_weight`` with the shape of ``values``; missing axes at its end are added.
+
+    Raises:
+        ValueError: it does not fit; see ``aligned_weights``.
+    """
+    weight = aligned_weights(values, sample_weight)
+    if tuple(values.shape) == tuple(weight.shape) and None not in values.shape:
+        return weight
+    return broadcast_like(weight, values)
 
 
 def broadcast_like(x: Any, like: Any) -> Any:
@@ -139,8 +146,7 @@ def compute_weighted_loss(
 
     Args:
         losses: of shape ``(batch, d1, ..., dn)``.
-        sample_weight: a scalar, of the shape of ``losses``, of that shape with extents 1, or without
-            its last axis.
+        sample_weight: a scalar, or weights for the leading axes of ``losses``; extents may be 1.
         reduction: one of ``Reduction``.
         name: accepted and ignored.
 
@@ -156,13 +162,10 @@ def compute_weighted_loss(
             reduction = Reduction.SUM_OVER_BATCH_SIZE
         return reduce_weighted_loss(losses, reduction)
     weight = to_tensor_or_array(sample_weight, dtypes.standardize(losses.dtype))
-    losses, _, weight = squeeze_or_expand_dimensions(losses, None, weight)
     if reduction == Reduction.MEAN_WITH_SAMPLE_WEIGHT:
         weight = broadcast_weights(losses, weight)
         return ops.divide_no_nan(ops.sum(losses * weight), ops.sum(weight))
-    if not fits(losses, weight):
-        broadcast_weights(losses, weight)
-    return reduce_weighted_loss(losses * weight, reduction)
+    return reduce_weighted_loss(losses * aligned_weights(losses, weight), reduction)
 
 
 def element_count(x: Any) -> Any:

@@ -150,7 +150,6 @@ def confusion_counts(
             weight = weight[..., class_id if weight.shape[-1] != 1 else 0]
         y_true, y_pred = y_true[..., class_id], y_pred[..., class_id]
     if weight is not None:
-        y_pred, _, weight = squeeze_or_expand_dimensions(y_pred, None, weight)
         weight = broadcast_weights(y_pred, weight)
     if label_weights is not None:
         own = broadcast_like(to_tensor_or_array(label_weights, dtype), y_pred)
