@@ -221,10 +221,16 @@ class Optimizer:
                 raise TypeError(f"an optimizer updates variables, got {weight!r}")
             if weight in self._trained:
                 continue
+            alike = next((w for w in self._trained if w.ndim == weight.ndim), None)
             self._trained.append(weight)
-            with UpdateScope():
-                self.begin_step()
-                self.update_step(placeholder(weight.shape, weight.dtype), weight, self.rate)
+            if alike is None:  # a trial shows which slots the rule asks for
+                with UpdateScope():
+                    self.begin_step()
+                    self.update_step(placeholder(weight.shape, weight.dtype), weight, self.rate)
+            else:
+                for name, variables in list(self._slots.items()):
+                    if alike in variables:
+                        self.slot_variable(name, weight)
             if self.use_ema:
                 self.slot_variable("average", weight)
 

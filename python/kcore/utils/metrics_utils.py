@@ -113,6 +113,7 @@ def confusion_counts(
     sample_weight: Any = None,
     per_label: bool = False,
     label_weights: Any = None,
+    dtype: str | None = None,
 ) -> dict[ConfusionMatrix, Any]:
     """Weighted numbers of hits and misses at each threshold.
 
@@ -125,16 +126,13 @@ def confusion_counts(
         sample_weight: a scalar, or weights that broadcast to ``y_pred``.
         per_label: count each label of the last axis by itself.
         label_weights: one weight for each label of the last axis.
+        dtype: the dtype to count in; ``floatx()`` if ``None``.
 
     Returns:
         Four tensors of shape ``(T,)``, or ``(T, labels)``.
     """
-    y_pred = to_tensor_or_array(y_pred)
-    y_true = to_tensor_or_array(y_true)
-    dtype = dtypes.standardize(y_pred.dtype)
-    if not dtypes.is_float(dtype):
-        dtype = dtypes.floatx()
-        y_pred = ops.cast(y_pred, dtype)
+    dtype = dtypes.standardize(dtype)
+    y_pred, y_true = to_tensor_or_array(y_pred, dtype), to_tensor_or_array(y_true)
     y_pred, y_true, _ = squeeze_or_expand_dimensions(y_pred, y_true)
     if not _same(y_pred.shape, y_true.shape):
         raise ValueError(
@@ -204,8 +202,9 @@ def update_confusion_matrix_variables(
     unknown = [key for key in variables_to_update if not isinstance(key, ConfusionMatrix)]
     if unknown:
         raise ValueError(f"keys must be of ConfusionMatrix, got {unknown}")
+    dtype = next((variable.dtype for variable in variables_to_update.values()), None)
     counts = confusion_counts(
-        y_true, y_pred, to_list(thresholds), top_k, class_id, sample_weight, per_label, label_weights
+        y_true, y_pred, to_list(thresholds), top_k, class_id, sample_weight, per_label, label_weights, dtype
     )
     for key, variable in variables_to_update.items():
         variable.assign_add(counts[key])
