@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from kcore import ops
+from kcore import initializers, ops
 from kcore.config import epsilon as default_epsilon
 from kcore.graph import Function, Tensor, UpdateScope, Variable, dtypes, gradients, placeholder
 from kcore.optimizers.schedules import LearningRateSchedule
@@ -411,9 +411,7 @@ class Optimizer:
         self, reference_variable: Variable, name: str, initializer: Any = "zeros"
     ) -> Variable:
         """A variable of the shape of a weight, part of the optimizer's state."""
-        if initializer != "zeros":
-            from kcore import initializers
-
+        if initializer != "zeros" and reference_variable not in self._slots.get(name, {}):
             value = initializers.get(initializer)(reference_variable.shape, reference_variable.dtype)
             self._slots.setdefault(name, {})[reference_variable] = Variable(
                 value, reference_variable.dtype, trainable=False, name=f"{reference_variable.path}/{name}"
