@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from kcore import constraints, initializers, regularizers
-from kcore.graph import Tensor, UpdateScope, Variable, constant, dtypes, evaluate, learning_phase, placeholder
+from kcore.graph import Tensor, UpdateScope, Variable, constant, dtypes, evaluate, learning_phase, placeholder, rng
 from kcore.graph.phase import learning_phase_scope
 from kcore.graph.primitives import identity, switch
 from kcore.layers.node import History, Node, flatten, history, map_structure, unpack
+from kcore.utils.serialization import serialize_keras_object
 
 _BASE_ARGUMENTS = {
     "activity_regularizer",
@@ -124,6 +125,7 @@ class Layer:
     _UNTRACKED = frozenset(
         {"_layers", "_trainable_weights", "_non_trainable_weights", "_inbound_nodes", "_outbound_nodes"}
     )
+    _owner_name: str | None = None  # the layer whose name this one's weights bear, if not its own
 
     def __init__(self, **kwargs: Any):
         self._layers: list[Layer] = []
@@ -211,7 +213,8 @@ class Layer:
         init = initializers.get(initializer)
         value = init(shape, dtype=dtype) if _takes(init, "dtype") else init(shape)
         scope = name_scope_stack()
-        prefix = "/".join(scope) if scope and self.name in scope else self.name
+        owner = self._owner_name or self.name
+        prefix = "/".join(scope) if owner in scope else owner
         base = name or f"weight_{len(self._trainable_weights) + len(self._non_trainable_weights)}"
         weight = Variable(
             np.asarray(value.numpy() if isinstance(value, Tensor) else value, dtype),
@@ -368,6 +371,14 @@ class Layer:
     @property
     def metrics(self) -> list:
         return [*self._added_metrics, *(m for layer in self._nested() for m in layer.metrics)]
+
+    def _random_key(self, suffix: str = "") -> int:
+        """The key of a random op in this call: the layer's seed, or else its name and the number of the call."""
+        seed = getattr(self, "seed", None)
+        if seed is not None:
+            return int(seed)
+        call = f"/{len(self._inbound_nodes)}" if self._inbound_nodes else ""
+        return rng.key_from_name(f"{self._owner_name or self.name}{call}{suffix}")
 
     # Building and calling.
 
@@ -634,7 +645,18 @@ class Layer:
     # Configuration.
 
     def get_config(self) -> dict[str, Any]:
-        """What ``from_config`` needs to make an equal layer, as plain values."""
+        """What ``from_config`` needs to make an equal layer, as plain values.
+
+        This package's layers keep every argument of their constructor as an attribute of that name.
+        """
+        config = self._base_config()
+        for name in _constructor_arguments(type(self)):
+            config[name] = _plain(getattr(self, name))
+        if self.activity_regularizer is not None:
+            config["activity_regularizer"] = _plain(self.activity_regularizer)
+        return config
+
+    def _base_config(self) -> dict[str, Any]:
         config: dict[str, Any] = {"name": self.name, "trainable": self.trainable}
         if hasattr(self, "batch_input_shape"):
             config["batch_input_shape"] = self.batch_input_shape
@@ -647,6 +669,18 @@ class Layer:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}>"
+
+
+def _constructor_arguments(cls: type) -> list[str]:
+    """The named arguments of the constructor that ``cls`` has or inherits from this package."""
+    own = next(c for c in cls.__mro__ if c.__module__.startswith(__package__) and "__init__" in vars(c))
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    parameters = list(inspect.signature(own.__init__).parameters.values())[1:]
+    return [p.name for p in parameters if p.kind in kinds]
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, (tuple, list, dict)) else serialize_keras_object(value)
 
 
 def _batch_input_shape(kwargs: dict[str, Any]) -> tuple | None:
