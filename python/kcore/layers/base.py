@@ -428,9 +428,11 @@ class Layer:
         return map_structure(lambda _: next(leaves), outputs)
 
     def _maybe_build(self, inputs: Any) -> None:
+        self._build_once(map_structure(lambda t: tuple(t.shape), inputs))
+
+    def _build_once(self, shapes: Any) -> None:
         if self.built:
             return
-        shapes = map_structure(lambda t: tuple(t.shape), inputs)
         self.build(shapes)
         self.built = True
         if self._initial_weights is not None:
