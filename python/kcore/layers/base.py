@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from kcore import constraints, initializers, regularizers
+from kcore.backend.configuration import get_uid, name_scope, name_scope_stack, reset_uids
 from kcore.graph import Tensor, UpdateScope, Variable, constant, dtypes, evaluate, learning_phase, placeholder, rng
 from kcore.graph.phase import learning_phase_scope
 from kcore.graph.primitives import identity, switch
@@ -34,40 +34,6 @@ _BASE_ARGUMENTS = {
     "trainable",
     "weights",
 }
-
-_local = threading.local()
-
-
-def name_scope_stack() -> list[str]:
-    if not hasattr(_local, "names"):
-        _local.names = []
-    return _local.names
-
-
-@contextmanager
-def name_scope(name: str) -> Iterator[None]:
-    """Prefix the names of weights that are made inside the ``with`` block."""
-    stack = name_scope_stack()
-    stack.append(name)
-    try:
-        yield
-    finally:
-        stack.pop()
-
-
-_uids: dict[str, int] = {}
-
-
-def get_uid(prefix: str = "") -> int:
-    """1, 2, 3, ... for each prefix, as in the names ``dense_1``, ``dense_2``."""
-    _uids[prefix] = _uids.get(prefix, 0) + 1
-    return _uids[prefix]
-
-
-def reset_uids() -> None:
-    """Start the numbers of automatic layer names from 1 again."""
-    _uids.clear()
-
 
 def snake_case(name: str) -> str:
     """``Conv2DTranspose`` -> ``conv2d_transpose``, as Keras names layers."""
@@ -483,10 +449,13 @@ class Layer:
         """``call``, with variables that it assigns turned into updates of the training step."""
         if UpdateScope.current() is not None:
             return self.call(inputs, *args, **kwargs)
+        before = len(self._added_updates)
         with UpdateScope() as scope:
             outputs = self.call(inputs, *args, **kwargs)
-        if scope.values:
-            self.add_update(list(scope.values.items()), inputs)
+        added = {id(variable) for _, (variable, _) in self._added_updates[before:]}
+        assigned = [pair for pair in scope.values.items() if id(pair[0]) not in added]
+        if assigned:
+            self.add_update(assigned, inputs)
         return outputs
 
     def _fresh(self, outputs: Any, inputs: list) -> Any:

@@ -31,7 +31,6 @@ __all__ = [
 
 class _Pooling(Layer):
     rank: int
-    pool: Any  # an op
 
     def __init__(
         self,
@@ -48,8 +47,11 @@ class _Pooling(Layer):
         self.data_format = backend.normalize_data_format(data_format)
         self.input_spec = InputSpec(ndim=self.rank + 2)
 
+    def pool(self, *args: Any) -> Any:
+        raise NotImplementedError
+
     def call(self, inputs: Any) -> Any:
-        return type(self).pool(inputs, self.pool_size, self.strides, self.padding, self.data_format)
+        return self.pool(inputs, self.pool_size, self.strides, self.padding, self.data_format)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         shape = list(input_shape)
@@ -95,13 +97,15 @@ class MaxPooling1D(_Pooling1D):
         padding: ``"valid"`` or ``"same"``. data_format: ``"channels_last"`` or ``"channels_first"``.
     """
 
-    pool = staticmethod(ops.max_pool)
+    def pool(self, *args: Any) -> Any:
+        return ops.max_pool(*args)
 
 
 class AveragePooling1D(_Pooling1D):
     """The mean of each window over time; padding doesn't count. The arguments are those of ``MaxPooling1D``."""
 
-    pool = staticmethod(ops.average_pool)
+    def pool(self, *args: Any) -> Any:
+        return ops.average_pool(*args)
 
 
 class MaxPooling2D(_Pooling2D):
@@ -112,18 +116,19 @@ class MaxPooling2D(_Pooling2D):
         padding: ``"valid"`` or ``"same"``. data_format: ``"channels_last"`` or ``"channels_first"``.
     """
 
-    pool = staticmethod(ops.max_pool)
+    def pool(self, *args: Any) -> Any:
+        return ops.max_pool(*args)
 
 
 class AveragePooling2D(_Pooling2D):
     """The mean of each window of an image; padding doesn't count. The arguments are those of ``MaxPooling2D``."""
 
-    pool = staticmethod(ops.average_pool)
+    def pool(self, *args: Any) -> Any:
+        return ops.average_pool(*args)
 
 
 class _GlobalPooling(Layer):
     rank: int
-    reduce: Any  # an op
 
     def __init__(self, data_format: str | None = None, **kwargs: Any):
         self.keepdims = bool(kwargs.pop("keepdims", False))
@@ -136,8 +141,11 @@ class _GlobalPooling(Layer):
         first = 2 if self.data_format == "channels_first" else 1
         return tuple(range(first, first + self.rank))
 
+    def reduce(self, inputs: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError
+
     def call(self, inputs: Any) -> Any:
-        return type(self).reduce(inputs, axis=self._axes, keepdims=self.keepdims)
+        return self.reduce(inputs, axis=self._axes, keepdims=self.keepdims)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         if self.keepdims:
@@ -159,13 +167,15 @@ class _GlobalPooling1D(_GlobalPooling):
 class GlobalMaxPooling1D(_GlobalPooling1D):
     """The maximum over time: ``(batch, steps, features)`` to ``(batch, features)``."""
 
-    reduce = staticmethod(ops.max)
+    def reduce(self, inputs: Any, **kwargs: Any) -> Any:
+        return ops.max(inputs, **kwargs)
 
 
 class GlobalAveragePooling1D(_GlobalPooling1D):
     """The mean over time: ``(batch, steps, features)`` to ``(batch, features)``; masked steps don't count."""
 
-    reduce = staticmethod(ops.mean)
+    def reduce(self, inputs: Any, **kwargs: Any) -> Any:
+        return ops.mean(inputs, **kwargs)
 
     def __init__(self, data_format: str | None = "channels_last", **kwargs: Any):
         super().__init__(data_format, **kwargs)
@@ -188,14 +198,18 @@ class GlobalMaxPooling2D(_GlobalPooling):
     """The maximum over each image: ``(batch, rows, columns, channels)`` to ``(batch, channels)``."""
 
     rank = 2
-    reduce = staticmethod(ops.max)
+
+    def reduce(self, inputs: Any, **kwargs: Any) -> Any:
+        return ops.max(inputs, **kwargs)
 
 
 class GlobalAveragePooling2D(_GlobalPooling):
     """The mean over each image: ``(batch, rows, columns, channels)`` to ``(batch, channels)``."""
 
     rank = 2
-    reduce = staticmethod(ops.mean)
+
+    def reduce(self, inputs: Any, **kwargs: Any) -> Any:
+        return ops.mean(inputs, **kwargs)
 
 
 MaxPool1D = MaxPooling1D
