@@ -128,6 +128,7 @@ def rnn(
     unroll: bool = False,
     input_length: int | None = None,
     time_major: bool = False,
+    zero_output_for_mask: bool = False,
     return_all_outputs: bool = True,
 ) -> tuple[Any, Any, list]:
     """Run a step function over time.
@@ -142,6 +143,7 @@ def rnn(
             previous output is repeated, zeros at the beginning.
         constants: tensors that every step reads.
         unroll, input_length: accepted; the result is the same.
+        zero_output_for_mask: whether all outputs has zeros at masked steps instead.
         return_all_outputs: whether the outputs of all steps are wanted; ``None`` is returned for them if not.
 
     Returns:
@@ -183,9 +185,10 @@ def rnn(
         def masked(slices: list, before: list) -> tuple[list, list]:
             x, keep = slices
             output, after = step(x, before[1:])
-            output = _where_step(keep, output, before[0])
+            last = _where_step(keep, output, before[0])
+            shown = _where_step(keep, output, 0.0) if zero_output_for_mask else last
             after = [_where_step(keep, new, old) for new, old in zip(after, before[1:], strict=True)]
-            return [output] if return_all_outputs else [], [output, *after]
+            return [shown] if return_all_outputs else [], [last, *after]
 
         outputs, final = scan(masked, [by_time, mask], [nothing, *states], reverse=go_backwards)
         last, final = final[0], final[1:]

@@ -7,7 +7,6 @@ from typing import Any
 
 from kcore.backend.tensors import shape as shape_of
 from kcore.graph import Tensor, UpdateScope, Variable, dtypes
-from kcore.ops import random
 
 __all__ = [
     "dropout",
@@ -20,6 +19,16 @@ __all__ = [
     "random_uniform_variable",
     "truncated_normal",
 ]
+
+
+class _Random:
+    def __getattr__(self, name: str) -> Any:
+        import importlib
+
+        return getattr(importlib.import_module("kcore.ops.random"), name)
+
+
+random = _Random()
 
 
 def _drawn(distribution: Callable, *args: Any, **kwargs: Any) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kcore import backend, constraints, initializers, ops, regularizers
-from kcore.graph import composite, constant
+from kcore.graph import Tensor, composite, constant
 from kcore.layers.base import InputSpec, Layer
 
 __all__ = ["BatchNormalization", "LayerNormalization"]
@@ -111,7 +111,7 @@ class BatchNormalization(Layer):
                 inputs, mean, variance, self.axis, self.beta, self.gamma, epsilon=self.epsilon
             )
 
-        if training is False or training is 0:  # noqa: F632
+        if not isinstance(training, Tensor) and not training:
             return normalized(self.moving_mean, self.moving_variance)
         axes = tuple(i for i in range(inputs.ndim) if i != self.axis % inputs.ndim)
         mean, variance = ops.moments(inputs, axes)

@@ -30,6 +30,7 @@ class RNN(Layer):
         stateful: whether each batch starts with the states that the last one ended with. The batch size must
             be known, from ``batch_input_shape``.
         unroll: accepted; the result is the same.
+        zero_output_for_mask: whether the outputs of masked steps are zeros instead of the previous output.
 
     Called on a tensor, with ``initial_state`` (a tensor or list), ``constants``, ``mask (batch, steps)`` and
     ``training``. At a masked step the states stay and the previous output is repeated.
@@ -46,8 +47,7 @@ class RNN(Layer):
         **kwargs: Any,
     ):
         kwargs.pop("use_cudnn", None)
-        if kwargs.pop("zero_output_for_mask", False) or kwargs.pop("time_major", False):
-            raise ValueError("RNN: zero_output_for_mask and time_major are not supported")
+        zero_output_for_mask = bool(kwargs.pop("zero_output_for_mask", False))
         if isinstance(cell, (list, tuple)):
             cell = StackedRNNCells(cell)
         if not hasattr(cell, "call"):
@@ -63,6 +63,7 @@ class RNN(Layer):
         self.go_backwards = go_backwards
         self.stateful = stateful
         self.unroll = unroll
+        self.zero_output_for_mask = zero_output_for_mask
         self.supports_masking = True
         self.input_spec: Any = [InputSpec(ndim=3)]
         self._num_constants: int | None = None
@@ -82,8 +83,13 @@ class RNN(Layer):
 
     @states.setter
     def states(self, states: Sequence[Any]) -> None:
-        # Not a plain attribute: states are no weights.
-        object.__setattr__(self, "_states", tuple(states))
+        self._states = tuple(states)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("states", "_states"):  # are no weights, as other variables that become attributes are
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
 
     def _forget_states(self) -> None:
         self.states = [None] * len(self.state_size)
@@ -230,6 +236,7 @@ class RNN(Layer):
             go_backwards=self.go_backwards,
             mask=mask,
             time_major=True,
+            zero_output_for_mask=self.zero_output_for_mask,
             return_all_outputs=self.return_sequences,
         )
         return last, ops.swapaxes(outputs, 0, 1) if self.return_sequences else None, states
@@ -252,6 +259,8 @@ class RNN(Layer):
         config = super().get_config()
         if "cell" in config:
             config["cell"] = serialize_keras_object(self.cell)
+        if self.zero_output_for_mask:
+            config["zero_output_for_mask"] = True
         if self._num_constants is not None:
             config["num_constants"] = self._num_constants
         return config
