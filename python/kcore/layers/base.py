@@ -339,12 +339,12 @@ class Layer:
         return [*self._added_metrics, *(m for layer in self._nested() for m in layer.metrics)]
 
     def _random_key(self, suffix: str = "") -> int:
-        """The key of a random op in this call: the layer's seed, or else its name and the number of the call."""
+        """The seed of a random op in this call: the layer's, or else of its name and the number of the call."""
         seed = getattr(self, "seed", None)
         if seed is not None:
             return int(seed)
         call = f"/{len(self._inbound_nodes)}" if self._inbound_nodes else ""
-        return rng.key_from_name(f"{self._owner_name or self.name}{call}{suffix}")
+        return rng.LayerKey(self._owner_name or self.name, f"{call}{suffix}")
 
     # Building and calling.
 

@@ -105,17 +105,20 @@ class GatedCell(Layer):
         return self.bias_initializer(shape, dtype=dtype)
 
     def masks(
-        self, inputs: Any, states: Sequence[Any], training: Any = None, name: str | None = None
+        self, inputs: Any, states: Sequence[Any], training: Any = None, place: tuple[str, str] | None = None
     ) -> tuple[Any, Any]:
         """The dropout masks of inputs ``(..., batch, features)`` and state, ``None`` where nothing is dropped.
 
-        ``name`` determines the random numbers where no seed does.
+        ``place``, the name of the layer that runs the cell and the number of its call, determines the random
+        numbers where no seed does.
         """
 
         def mask(rate: float, like: Any, what: str) -> Any:
             if not 0 < rate < 1:
                 return None
-            seed = rng.key_from_name(f"{self.seed or name or self.name}/{what}")
+            layer, call = place or (self.name, "")
+            offset = ("dropout", "recurrent_dropout").index(what)
+            seed = rng.LayerKey(layer, f"{call}/{what}") if self.seed is None else self.seed + offset
             return backend.in_train_phase(lambda: backend.dropout(like, rate, seed=seed), like, training)
 
         features = backend.ones_for_batch(states[0], inputs.shape[-1])
@@ -381,11 +384,14 @@ class StackedRNNCells(Layer):
             position += count
         return [groups[id(cell)] for cell in self.cells]
 
-    def masks(self, inputs: Any, states: Sequence[Any], training: Any = None, name: str | None = None) -> list:
+    def masks(
+        self, inputs: Any, states: Sequence[Any], training: Any = None, place: tuple[str, str] | None = None
+    ) -> list:
         """The dropout masks of each cell."""
+        layer, call = place or (self.name, "")
         masks, x = [], inputs
         for i, (cell, mine) in enumerate(zip(self.cells, self._states_by_cell(states), strict=True)):
-            masks.append(cell.masks(x, mine, training, f"{name or self.name}/{i}") if hasattr(cell, "masks") else None)
+            masks.append(cell.masks(x, mine, training, (layer, f"{call}/{i}")) if hasattr(cell, "masks") else None)
             x = backend.ones_for_batch(states[0], cell_output_size(cell))
         return masks
 

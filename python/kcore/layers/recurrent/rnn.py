@@ -212,8 +212,8 @@ class RNN(Layer):
         by_time = ops.swapaxes(inputs, 0, 1)
         if mask is not None:
             mask = ops.swapaxes(mask, 0, 1)
-        call = f"{self.name}/{len(self._inbound_nodes)}"
-        masks = cell.masks(inputs, initial_state, training, call) if hasattr(cell, "masks") else None
+        place = (self._owner_name or self.name, f"/{len(self._inbound_nodes)}")
+        masks = cell.masks(inputs, initial_state, training, place) if hasattr(cell, "masks") else None
         if hasattr(cell, "project"):
             by_time = cell.project(by_time, masks[0])
 
