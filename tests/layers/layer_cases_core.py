@@ -39,8 +39,8 @@ CASES = [
     LayerCase("reshape_inferred", lambda: L.Reshape((-1, 2)), IMAGE, [1, 2]),
     LayerCase("permute", lambda: L.Permute((3, 1, 2)), IMAGE, [1, 2, 3]),
     LayerCase("repeat_vector", lambda: L.RepeatVector(3), ONE, [1]),
-    LayerCase("lambda", lambda: L.Lambda(double), SEQUENCE, [1, 2], custom_objects={"double": double}),
-    LayerCase("masking", lambda: L.Masking(0.003), SEQUENCE, [1, 2], mask="kept"),
+    LayerCase("lambda", lambda: L.Lambda(double), SEQUENCE, [1, 2], custom_objects={"double": double}, mask="used"),
+    LayerCase("masking", lambda: L.Masking(0.003), SEQUENCE, [1, 2], mask="none"),
     LayerCase("activity_regularization", lambda: L.ActivityRegularization(0.1, 0.2), SEQUENCE, [1, 2], mask="kept"),
     LayerCase("leaky_relu", lambda: L.LeakyReLU(0.2), SEQUENCE, [1, 2], mask="kept"),
     LayerCase("prelu", lambda: L.PReLU(), SEQUENCE, weights=["alpha"], mask="kept"),
@@ -53,7 +53,7 @@ CASES = [
     LayerCase("gaussian_dropout", lambda: L.GaussianDropout(0.3), SEQUENCE, [1, 2], mask="kept", random=True),
     LayerCase("alpha_dropout", lambda: L.AlphaDropout(0.3), SEQUENCE, [1, 2], mask="kept", random=True),
     LayerCase(
-        "embedding", lambda: L.Embedding(4, 3), ONE, [1], weights=["embeddings"], inputs=integers, differentiable=False
+        "embedding", lambda: L.Embedding(4, 3), ONE, [1], weights=["embeddings"], inputs=integers, differentiable=False, mask="used"
     ),
     LayerCase(
         "embedding_mask",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from kcore.backend.tensors import shape as shape_of
-from kcore.graph import Tensor, UpdateScope, Variable, dtypes
+from kcore.graph import Tensor, UpdateScope, Variable, composite, dtypes
+from kcore.ops import random
 
 __all__ = [
     "dropout",
@@ -19,16 +19,6 @@ __all__ = [
     "random_uniform_variable",
     "truncated_normal",
 ]
-
-
-class _Random:
-    def __getattr__(self, name: str) -> Any:
-        import importlib
-
-        return getattr(importlib.import_module("kcore.ops.random"), name)
-
-
-random = _Random()
 
 
 def _drawn(distribution: Callable, *args: Any, **kwargs: Any) -> Any:
@@ -96,17 +86,28 @@ def dropout(x: Any, level: float, noise_shape: Sequence[int | None] | None = Non
     return random.dropout(x, level, noise_shape, seed)
 
 
-def _extents(x: Any, shape: Sequence[int | None] | None = None) -> list[Any]:
-    """``shape``, or else that of ``x``, with tensors where an extent isn't known yet."""
-    wanted = x.shape if shape is None else [d if s is None else s for s, d in zip(shape, x.shape, strict=True)]
-    return [shape_of(x)[i] if d is None else d for i, d in enumerate(wanted)]
+def _mask_shape(x: Any, noise_shape: tuple | None) -> tuple:
+    return tuple(x.shape) if noise_shape is None else tuple(
+        d if s is None else s for s, d in zip(noise_shape, x.shape, strict=True)
+    )
+
+
+@composite(deferred=True, infer=lambda x, *, level, noise_shape, seed: (_mask_shape(x, noise_shape), "bool"))
+def _keep_mask(x: Any, *, level: float, noise_shape: tuple | None, seed: int | None) -> Any:
+    return random_binomial(_mask_shape(x, noise_shape), 1.0 - level, dtype="bool", seed=seed)
 
 
 def keep_mask(x: Any, level: float, noise_shape: Sequence[int | None] | None = None, seed: int | None = None) -> Any:
     """Booleans that are false with probability ``level``, of ``noise_shape`` or else of the shape of ``x``."""
-    return _drawn(random.bernoulli, _extents(x, noise_shape), 1.0 - level, dtype="bool", seed=seed)
+    shape = None if noise_shape is None else tuple(noise_shape)
+    return _keep_mask(x, level=level, noise_shape=shape, seed=seed)
+
+
+@composite(deferred=True, infer=lambda x, *, seed: (x.shape, x.dtype))
+def _normal_like(x: Any, *, seed: int | None) -> Any:
+    return random_normal(x.shape, dtype=x.dtype, seed=seed)
 
 
 def normal_like(x: Any, seed: int | None = None) -> Any:
     """Normally distributed numbers of the shape and dtype of ``x``."""
-    return random_normal(_extents(x), dtype=x.dtype, seed=seed)
+    return _normal_like(x, seed=seed)

@@ -386,6 +386,7 @@ class Lambda(Layer):
         if not (output_shape is None or callable(output_shape) or isinstance(output_shape, (tuple, list))):
             raise TypeError(f"Lambda: `output_shape` must be None, a tuple or a function, got {output_shape!r}")
         self._output_shape = output_shape
+        self.built = True
 
     def call(self, inputs: Any, mask: Any = None) -> Any:
         arguments = dict(self.arguments)
