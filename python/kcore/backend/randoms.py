@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from kcore.graph import Tensor, UpdateScope, Variable, composite, dtypes
+from kcore.graph import Tensor, Variable, composite, dtypes
 from kcore.ops import random
 
 __all__ = [
@@ -22,9 +22,8 @@ __all__ = [
 
 
 def _drawn(distribution: Callable, *args: Any, **kwargs: Any) -> Any:
-    """A tensor, never an array: a program that is being traced draws anew at each run."""
-    with UpdateScope():
-        return distribution(*args, **kwargs)
+    """A tensor, never an array, so that a program draws anew at each run."""
+    return distribution(*args, symbolic=True, **kwargs)
 
 
 def random_normal(

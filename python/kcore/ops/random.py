@@ -87,9 +87,11 @@ _SEEDED = 1 << 61  # keys from seeds, apart from those that the graph numbers
 
 
 def key_of(seed: Any) -> int:
-    """The key of a random op: a new one for no seed, else one that the seed determines."""
+    """The key of a random op: a new one for no seed, a layer's own, else one that the seed determines."""
     if seed is None:
         return rng.next_key()
+    if isinstance(seed, rng.LayerKey):
+        return seed
     if isinstance(seed, SeedGenerator):
         seed = seed.next()
     if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool):
