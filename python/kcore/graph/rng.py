@@ -78,3 +78,8 @@ def resolved(key: int) -> int:
     if isinstance(key, LayerKey) and key.layer in names:
         return int(LayerKey(names[key.layer], key.detail))
     return int(key)
+
+
+def key_from_name(layer: str, detail: str = "") -> LayerKey:
+    """The key of an unseeded random op of a layer: a reloaded model draws the same numbers."""
+    return LayerKey(layer, detail)
