@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kcore.graph import Tensor, composite, primitive
+from kcore.graph import Tensor, composite, constant_value, primitive
 from kcore.graph import primitives as graph
 from kcore.graph.primitives import reduce_sum, reshape
 from kcore.ops.operands import Dims, integer, merge_dims, normalize_axes, normalize_axis, operand, promoted
@@ -134,6 +134,10 @@ def squeeze(x: Any, axis: int | Sequence[int] | None = None) -> Any:
 def broadcast_to(x: Any, shape: Sequence[int]) -> Any:
     """``x`` repeated along new axes and along those of extent 1 until it has ``shape``."""
     x = operand(x)
+    if any(isinstance(d, Tensor) and constant_value(d) is None for d in shape):
+        from kcore.ops.creation import full
+
+        return graph.where(full(shape, True, "bool"), x, x)
     target = tuple(integer(d, "broadcast_to: an extent") for d in shape)
     own = x.shape
     fits = len(own) <= len(target) and all(

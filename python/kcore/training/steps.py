@@ -11,6 +11,7 @@ from kcore import metrics as metrics_module
 from kcore import ops
 from kcore.graph import Function, Tensor, UpdateScope, gradients, placeholder
 from kcore.graph.primitives import cast
+from kcore.graph.tensor import as_tensor
 from kcore.optimizers import Optimizer
 from kcore.training.compile import Endpoint
 from kcore.utils.losses_utils import Reduction, compute_weighted_loss, reduce_weighted_loss
@@ -66,9 +67,8 @@ def build_step(
             scope.values.setdefault(variable, cast(value, variable.dtype))
         results = _metrics(endpoints, trained, ys, weights)
         results += _layer_metrics(model)
-    scalars = [total, *(loss for e, loss in zip(trained, each, strict=True) if e.loss_metric_name), *results]
-    dtype = total.dtype
-    vector = ops.stack([ops.reshape(cast(s, dtype), ()) for s in scalars])
+        scalars = [total, *(loss for e, loss in zip(trained, each, strict=True) if e.loss_metric_name), *results]
+        vector = ops.stack([ops.reshape(cast(as_tensor(s), total.dtype), ()) for s in scalars])
     inputs = [*model.inputs, *ys, *(w for w in weights if w is not None)]
     optimizer = model.optimizer
     function = Function(

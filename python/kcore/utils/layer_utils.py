@@ -52,7 +52,7 @@ def print_summary(
             row(["", "", "", connection])
         show(("=" if number == len(model.layers) else "_") * line_length)
 
-    trainable = count_params(getattr(model, "_collected_trainable_weights", model.trainable_weights))
+    trainable = count_params(model.trainable_weights)
     frozen = count_params(model.non_trainable_weights)
     show(f"Total params: {trainable + frozen:,}")
     show(f"Trainable params: {trainable:,}")
