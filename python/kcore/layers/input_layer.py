@@ -17,7 +17,7 @@ class InputLayer(Layer):
         input_shape: the shape without the batch axis. batch_size: a fixed batch size.
         batch_input_shape: the shape with the batch axis (also ``batch_shape``).
         dtype: of the data; ``floatx()`` if not given. input_tensor: a tensor to use instead of a new one.
-        sparse: must be false.
+        sparse, ragged: must be false. optional: accepted.
     """
 
     def __init__(
@@ -33,8 +33,9 @@ class InputLayer(Layer):
         shape: Sequence[int | None] | None = None,
         **kwargs: Any,
     ):
-        if sparse:
-            raise ValueError("InputLayer: sparse inputs are not supported; pass dense arrays")
+        if sparse or kwargs.pop("ragged", False):
+            raise ValueError("InputLayer: sparse and ragged inputs are not supported; pass dense arrays")
+        kwargs.pop("optional", None)
         batch_input_shape = batch_input_shape if batch_input_shape is not None else batch_shape
         input_shape = input_shape if input_shape is not None else shape
         if input_shape is not None and batch_input_shape is not None:

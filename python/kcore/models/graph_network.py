@@ -181,9 +181,8 @@ def build_from_config(config: dict[str, Any], deserialize_layer: Callable[[dict]
         layers[name] = layer
         if layer._inbound_nodes and not entry["inbound_nodes"]:
             outputs_of[(name, 0)] = layer._inbound_nodes[0].output_tensors
-        elif layer._inbound_nodes:  # a model is called on its own inputs when it is made
-            pass
-        pending += [(name, i, call) for i, call in enumerate(entry["inbound_nodes"])]
+        first = _first_call(name, config) if layer._inbound_nodes else 0
+        pending += [(name, first + i, call) for i, call in enumerate(entry["inbound_nodes"])]
 
     while pending:
         waiting = []
@@ -205,6 +204,26 @@ def build_from_config(config: dict[str, Any], deserialize_layer: Callable[[dict]
         return [outputs_of[(name, node)][index] for name, node, index in references]
 
     return tensors(config["input_layers"]), tensors(config["output_layers"])
+
+
+def _first_call(name: str, config: dict[str, Any]) -> int:
+    """The number of a nested model's first call: tf.keras counts from 1, after the model's own making."""
+    numbers = []
+
+    def visit(value: Any) -> None:
+        if isinstance(value, dict):
+            for item in value.values():
+                visit(item)
+        elif isinstance(value, (list, tuple)):
+            if len(value) >= 3 and value[0] == name and isinstance(value[1], int):
+                numbers.append(value[1])
+            for item in value:
+                visit(item)
+
+    for entry in config["layers"]:
+        visit(entry["inbound_nodes"])
+    visit(config["output_layers"])
+    return min(numbers, default=0)
 
 
 def _call_arguments(call: Any, outputs_of: dict[tuple[str, int], list[Tensor]]) -> tuple[Any, dict]:
