@@ -1,7 +1,8 @@
 """Training speed against Keras on TensorFlow, Keras on JAX, and PyTorch, in one run.
 
-Every contender trains the same model on the same random data in a process of its own; the contenders take turns, one epoch each, so that
-a machine whose speed drifts treats them alike. The median epoch after the first counts.
+Every contender trains the same model on the same random data in a process of its own; the contenders take
+turns, one epoch each, so that a machine whose speed drifts treats them alike. The median epoch after the
+first counts.
 
     python benchmarks/train.py                                   # contenders that this interpreter can import
     python benchmarks/train.py --peers-python /path/to/python    # peers installed elsewhere
@@ -68,7 +69,9 @@ def importable(python: str, module: str) -> bool:
     return subprocess.run([python, "-c", code], stderr=subprocess.DEVNULL).returncode == 0
 
 
-def measure(model: str, names: list[str], pythons: dict[str, str], threads: int, epochs: int, samples: int) -> dict:
+def measure(
+    model: str, names: list[str], pythons: dict[str, str], threads: int, epochs: int, samples: int
+) -> dict:
     contenders = [Contender(n, model, pythons[n], threads, samples) for n in names]
     for epoch in range(epochs + 1):
         for contender in contenders:
@@ -93,7 +96,9 @@ def show(model: str, rates: dict[str, float | None]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
     parser.add_argument("--contenders", nargs="+", choices=list(CONTENDERS), default=list(CONTENDERS))
     parser.add_argument("--peers-python", default=sys.executable, help="interpreter that has the peers")

@@ -69,14 +69,26 @@ def _vgg_block(filters: int, count: int, padding: str) -> tuple[tuple, ...]:
 MODELS = {
     "mlp_small": BenchmarkModel(
         (20,),
-        (("dense", 64, "relu"), ("dropout", 0.5), ("dense", 64, "relu"), ("dropout", 0.5), ("dense", 10, "softmax")),
+        (
+            ("dense", 64, "relu"),
+            ("dropout", 0.5),
+            ("dense", 64, "relu"),
+            ("dropout", 0.5),
+            ("dense", 10, "softmax"),
+        ),
         ("sgd", {"learning_rate": 0.01, "momentum": 0.9, "nesterov": True}),
         128,
         128 * 400,
     ),
     "mlp_mnist": BenchmarkModel(
         (784,),
-        (("dense", 512, "relu"), ("dropout", 0.2), ("dense", 512, "relu"), ("dropout", 0.2), ("dense", 10, "softmax")),
+        (
+            ("dense", 512, "relu"),
+            ("dropout", 0.2),
+            ("dense", 512, "relu"),
+            ("dropout", 0.2),
+            ("dense", 10, "softmax"),
+        ),
         ("rmsprop", {"learning_rate": 0.001}),
         128,
         128 * 120,

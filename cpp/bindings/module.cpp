@@ -27,17 +27,16 @@ void* checked_data(py::handle object, DType dtype, const Shape& shape, bool writ
   }
   const auto array = py::reinterpret_borrow<py::array>(object);
   const auto& api = py::detail::npy_api::get();
-  const bool same_dtype =
-      array.dtype().is(numpy_dtype(dtype)) ||
-      api.PyArray_EquivTypes_(array.dtype().ptr(), numpy_dtype(dtype).ptr());
+  const bool same_dtype = array.dtype().is(numpy_dtype(dtype)) ||
+                          api.PyArray_EquivTypes_(array.dtype().ptr(), numpy_dtype(dtype).ptr());
   bool same_shape = static_cast<std::size_t>(array.ndim()) == shape.size();
   for (std::size_t i = 0; same_shape && i < shape.size(); ++i) {
     same_shape = array.shape(static_cast<py::ssize_t>(i)) == shape[i];
   }
   if (!same_dtype || !same_shape) {
-    throw py::value_error(what + " must be " + dtype_name(dtype) + " of shape " +
-                          to_string(shape) + ", got " + std::string(py::str(array.dtype())) +
-                          " of shape " + std::string(py::str(array.attr("shape"))));
+    throw py::value_error(what + " must be " + dtype_name(dtype) + " of shape " + to_string(shape) +
+                          ", got " + std::string(py::str(array.dtype())) + " of shape " +
+                          std::string(py::str(array.attr("shape"))));
   }
   const int flags = array.flags();
   const bool aligned = (flags & py::detail::npy_api::NPY_ARRAY_ALIGNED_) != 0;
@@ -193,7 +192,8 @@ void gather_rows(const py::array& source, const py::array& indices, const py::ar
   const auto& api = py::detail::npy_api::get();
   const auto check_layout = [](const py::array& array, const std::string& what) {
     const int flags = array.flags();
-    if ((flags & py::array::c_style) == 0 || (flags & py::detail::npy_api::NPY_ARRAY_ALIGNED_) == 0) {
+    if ((flags & py::array::c_style) == 0 ||
+        (flags & py::detail::npy_api::NPY_ARRAY_ALIGNED_) == 0) {
       throw py::value_error(what + " must be C-contiguous and aligned");
     }
   };
@@ -245,7 +245,8 @@ PYBIND11_MODULE(_core, module) {
   py::class_<Storage, std::shared_ptr<Storage>>(module, "Storage")
       .def(py::init(&make_storage), py::arg("dtype"), py::arg("shape"))
       .def_property_readonly("dtype", [](const Storage& s) { return dtype_name(s.dtype()); })
-      .def_property_readonly("shape", [](const Storage& s) { return py::tuple(py::cast(s.shape())); })
+      .def_property_readonly("shape",
+                             [](const Storage& s) { return py::tuple(py::cast(s.shape())); })
       .def("read", &read_storage, "A copy of the content.")
       .def("write", &write_storage, py::arg("value"), "Replaces the content.");
 

@@ -11,8 +11,8 @@ struct DTypeInfo {
 };
 
 constexpr DTypeInfo kDTypes[] = {
-    {DType::boolean, "bool", 1},    {DType::uint8, "uint8", 1},     {DType::int32, "int32", 4},
-    {DType::int64, "int64", 8},     {DType::float32, "float32", 4}, {DType::float64, "float64", 8},
+    {DType::boolean, "bool", 1}, {DType::uint8, "uint8", 1},     {DType::int32, "int32", 4},
+    {DType::int64, "int64", 8},  {DType::float32, "float32", 4}, {DType::float64, "float64", 8},
 };
 
 using Registry = std::map<std::string, MakeInstruction>;

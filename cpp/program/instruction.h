@@ -22,17 +22,29 @@ DType dtype_from_name(const std::string& name);  // throws InvalidProgram
 template <class T>
 constexpr DType dtype_of();
 template <>
-constexpr DType dtype_of<bool>() { return DType::boolean; }
+constexpr DType dtype_of<bool>() {
+  return DType::boolean;
+}
 template <>
-constexpr DType dtype_of<std::uint8_t>() { return DType::uint8; }
+constexpr DType dtype_of<std::uint8_t>() {
+  return DType::uint8;
+}
 template <>
-constexpr DType dtype_of<std::int32_t>() { return DType::int32; }
+constexpr DType dtype_of<std::int32_t>() {
+  return DType::int32;
+}
 template <>
-constexpr DType dtype_of<std::int64_t>() { return DType::int64; }
+constexpr DType dtype_of<std::int64_t>() {
+  return DType::int64;
+}
 template <>
-constexpr DType dtype_of<float>() { return DType::float32; }
+constexpr DType dtype_of<float>() {
+  return DType::float32;
+}
 template <>
-constexpr DType dtype_of<double>() { return DType::float64; }
+constexpr DType dtype_of<double>() {
+  return DType::float64;
+}
 
 // A program that cannot run: raised while it is built, as ValueError in Python.
 struct InvalidProgram : std::invalid_argument {
@@ -60,9 +72,9 @@ class Program;
 // absent (and no fallback is given) or of another type.
 class Attributes {
  public:
-  using Value = std::variant<std::int64_t, double, std::string, std::vector<std::int64_t>,
-                             std::vector<double>, std::vector<std::string>,
-                             std::shared_ptr<const Program>>;
+  using Value =
+      std::variant<std::int64_t, double, std::string, std::vector<std::int64_t>,
+                   std::vector<double>, std::vector<std::string>, std::shared_ptr<const Program>>;
 
   void set(const std::string& name, Value value) { values_[name] = std::move(value); }
   bool has(const std::string& name) const { return values_.count(name) != 0; }

@@ -17,32 +17,30 @@
 #include "simd/isa.h"
 
 #ifdef KCORE_X86
-#define KCORE_KERNEL_TABLE(Table, family)         \
-  namespace avx512 {                              \
-  extern const Table family##_table;              \
-  }                                               \
-  namespace avx2 {                                \
-  extern const Table family##_table;              \
-  }                                               \
-  namespace baseline {                            \
-  extern const Table family##_table;              \
-  }                                               \
-  inline const Table& family##_kernels() {        \
-    switch (active_isa()) {                       \
-      case Isa::avx512:                           \
-        return avx512::family##_table;            \
-      case Isa::avx2:                             \
-        return avx2::family##_table;              \
-      default:                                    \
-        return baseline::family##_table;          \
-    }                                             \
+#define KCORE_KERNEL_TABLE(Table, family)  \
+  namespace avx512 {                       \
+  extern const Table family##_table;       \
+  }                                        \
+  namespace avx2 {                         \
+  extern const Table family##_table;       \
+  }                                        \
+  namespace baseline {                     \
+  extern const Table family##_table;       \
+  }                                        \
+  inline const Table& family##_kernels() { \
+    switch (active_isa()) {                \
+      case Isa::avx512:                    \
+        return avx512::family##_table;     \
+      case Isa::avx2:                      \
+        return avx2::family##_table;       \
+      default:                             \
+        return baseline::family##_table;   \
+    }                                      \
   }
 #else
-#define KCORE_KERNEL_TABLE(Table, family)         \
-  namespace baseline {                            \
-  extern const Table family##_table;              \
-  }                                               \
-  inline const Table& family##_kernels() {        \
-    return baseline::family##_table;              \
-  }
+#define KCORE_KERNEL_TABLE(Table, family) \
+  namespace baseline {                    \
+  extern const Table family##_table;      \
+  }                                       \
+  inline const Table& family##_kernels() { return baseline::family##_table; }
 #endif

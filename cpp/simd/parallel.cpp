@@ -69,10 +69,13 @@ std::atomic<int>& team_size() {
 
 }  // namespace
 
-int num_threads() { return forked.load(std::memory_order_relaxed) ? 1 : team_size().load(std::memory_order_relaxed); }
+int num_threads() {
+  return forked.load(std::memory_order_relaxed) ? 1 : team_size().load(std::memory_order_relaxed);
+}
 
 void set_num_threads(int n) {
-  if (n < 1) throw std::invalid_argument("num_threads must be at least 1, got " + std::to_string(n));
+  if (n < 1)
+    throw std::invalid_argument("num_threads must be at least 1, got " + std::to_string(n));
 #ifdef _OPENMP
   team_size() = n;
 #endif

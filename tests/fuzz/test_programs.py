@@ -37,7 +37,9 @@ ATTRIBUTES = {
     "activation": st.sampled_from(["none", "relu", "sigmoid", "tanh", "other"]),
     "reverse": st.booleans(),
     "epsilon": st.floats(0, 1),
-    "ops": st.lists(st.sampled_from(["add", "exp", "where", "cast_int32", "divide", "power", "other"]), max_size=4),
+    "ops": st.lists(
+        st.sampled_from(["add", "exp", "where", "cast_int32", "divide", "power", "other"]), max_size=4
+    ),
     "args": st.lists(st.integers(-2, 8), max_size=12),
     "constants": st.lists(st.floats(), max_size=3),
     "constant_dtypes": st.lists(st.sampled_from([*DTYPES, "float16"]), max_size=3),
@@ -60,7 +62,11 @@ def data(shape, dtype, seed):
 @st.composite
 def instruction_calls(draw):
     name = draw(st.sampled_from(_core.instruction_names()))
-    dtypes = st.sampled_from(DTYPES) if draw(st.booleans()) else st.just(draw(st.sampled_from(["float32", "int32"])))
+    dtypes = (
+        st.sampled_from(DTYPES)
+        if draw(st.booleans())
+        else st.just(draw(st.sampled_from(["float32", "int32"])))
+    )
     base = draw(shapes)
     shape = st.one_of(st.just(base), shapes)
     inputs = draw(st.lists(st.tuples(shape, dtypes), max_size=5))

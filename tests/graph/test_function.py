@@ -150,7 +150,10 @@ def test_integers_have_no_gradient():
 def test_errors_name_what_came():
     x = placeholder((None, 3), name="features")
     f = Function([x], [x * 2.0], name="double")
-    with pytest.raises(ValueError, match=r"double: input 0 \(features\) must have shape \(None, 3\), got an array of shape \(2, 4\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"double: input 0 \(features\) must have shape \(None, 3\), got an array of shape \(2, 4\)",
+    ):
         f([np.zeros((2, 4), "float32")])
     with pytest.raises(ValueError, match="takes 1 inputs, got 2"):
         f([np.zeros((2, 3)), np.zeros(1)])

@@ -16,6 +16,7 @@ def rnn(x, h, w, u, reverse=False, loop=True):
         return ops.tanh(ops.matmul(xt, w) + ops.matmul(ht, u))
 
     if loop:
+
         def body(slices, states):
             new = step(slices[0], states[0])
             return [new * 2.0, slices[0] * states[0][:, :1]], [new]
@@ -52,7 +53,10 @@ def test_unused_outputs_and_integer_sequences():
     table = Variable(rng.standard_normal((5, 3)), "float64")
     ids = placeholder((None, 2), "int32")
     (_, sums), _ = scan(
-        lambda s, h: ([s[0] * 2, h[0] + ops.take(table, s[0], axis=0)], [h[0] * 0.5 + ops.take(table, s[0], axis=0)]),
+        lambda s, h: (
+            [s[0] * 2, h[0] + ops.take(table, s[0], axis=0)],
+            [h[0] * 0.5 + ops.take(table, s[0], axis=0)],
+        ),
         [ids],
         [ops.zeros((2, 3), "float64")],
     )
@@ -84,7 +88,9 @@ def test_second_derivative_through_a_loop():
 
     def run(loop):
         if loop:
-            _, (final,) = scan(lambda s, h: ([], [ops.tanh(h[0] * w[0] + s[0])]), [x], [ops.zeros((1,), "float64")])
+            _, (final,) = scan(
+                lambda s, h: ([], [ops.tanh(h[0] * w[0] + s[0])]), [x], [ops.zeros((1,), "float64")]
+            )
             return final
         h = ops.zeros((1,), "float64")
         for t in range(3):
@@ -131,6 +137,6 @@ def test_errors():
         scan(lambda s, h: ([], []), [x], [x])
     with pytest.raises(ValueError, match="sequences of 3 and 4 steps"):
         scan(lambda s, h: ([s[0]], []), [x, placeholder((4, 2))], [])
+    _, (final,) = scan(lambda s, h: ([], [ops.reshape(h[0], (1, 2))]), [x], [ops.ones((2, 1))])
     with pytest.raises(ValueError, match="becomes one of shape"):
-        _, (final,) = scan(lambda s, h: ([], [ops.reshape(h[0], (1, 2))]), [x], [ops.ones((2, 1))])
         Function([x], [final])([np.zeros((3, 2), "float32")])

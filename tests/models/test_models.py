@@ -230,8 +230,7 @@ def test_trainable_is_honoured_after_compile():
     assert not np.array_equal(before[2], after[2])
     model.layers[0].trainable = True
     with pytest.warns(UserWarning, match="without calling `model.compile`"):
-        model._steps.clear()
-        model.train_on_batch(x, y)
+        model.train_on_batch(x[:4], y[:4], sample_weight=np.ones(4))
     np.testing.assert_array_equal(before[0], model.get_weights()[0])
     model.compile("sgd", "mse")
     with warnings.catch_warnings():
@@ -258,7 +257,9 @@ def test_custom_layer_in_keras_2_style():
             super().__init__(**kwargs)
 
         def build(self, input_shape):
-            self.gain = self.add_weight(name="gain", shape=(input_shape[-1],), initializer="ones", trainable=True)
+            self.gain = self.add_weight(
+                name="gain", shape=(input_shape[-1],), initializer="ones", trainable=True
+            )
             super().build(input_shape)
 
         def call(self, x):

@@ -12,7 +12,9 @@ from kcore.models import Model, Sequential, load_model
 
 
 def trained(optimizer="adam", steps=3):
-    model = Sequential([Dense(8, activation="relu", input_dim=4, name="hidden"), Dropout(0.5), Dense(2, name="out")])
+    model = Sequential(
+        [Dense(8, activation="relu", input_dim=4, name="hidden"), Dropout(0.5), Dense(2, name="out")]
+    )
     model.compile(optimizer, "mse", metrics=["mae"])
     x, y = data()
     for _ in range(steps):
@@ -25,9 +27,7 @@ def data():
     return rng.standard_normal((16, 4)).astype("float32"), rng.standard_normal((16, 2)).astype("float32")
 
 
-@pytest.mark.parametrize(
-    "optimizer", ["sgd", "rmsprop", "adam", "adagrad", "adadelta", "adamax", "nadam"]
-)
+@pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", "adam", "adagrad", "adadelta", "adamax", "nadam"])
 def test_training_resumes_to_the_same_bits(tmp_path, optimizer):
     model = trained(optimizer)
     model.save(tmp_path / "m.h5")
@@ -61,8 +61,11 @@ def test_layout_is_keras_2s(tmp_path):
         assert json.loads(file.attrs["model_config"])["class_name"] == "Sequential"
         assert json.loads(file.attrs["training_config"])["optimizer_config"]["class_name"] == "Adam"
         weights = file["model_weights"]
-        assert [n.decode() for n in weights.attrs["layer_names"]][0] == "hidden"
-        assert [n.decode() for n in weights["hidden"].attrs["weight_names"]] == ["hidden/kernel:0", "hidden/bias:0"]
+        assert next(iter(weights.attrs["layer_names"])) == b"hidden"
+        assert [n.decode() for n in weights["hidden"].attrs["weight_names"]] == [
+            "hidden/kernel:0",
+            "hidden/bias:0",
+        ]
         assert weights["hidden"]["hidden/kernel:0"].shape == (4, 8)
         assert "optimizer_weights" in file
 
@@ -85,7 +88,9 @@ def test_mismatches_change_nothing(tmp_path):
     trained().save_weights(tmp_path / "w.h5")
     other = Sequential([Dense(8, input_dim=4, name="hidden"), Dense(3, name="out")])
     before = other.get_weights()
-    with pytest.raises(ValueError, match=r"'out/kernel:0' has shape \(8, 3\), but the saved weight has shape \(8, 2\)"):
+    with pytest.raises(
+        ValueError, match=r"'out/kernel:0' has shape \(8, 3\), but the saved weight has shape \(8, 2\)"
+    ):
         other.load_weights(tmp_path / "w.h5")
     with pytest.raises(ValueError, match="shape"):
         other.load_weights(tmp_path / "w.h5", by_name=True)

@@ -84,7 +84,9 @@ def check_symbolic(case: Case) -> None:
         for y, result, want in zip(ys, results, eager, strict=True):
             assert isinstance(y, Tensor)
             assert y.dtype == want.dtype.name, f"{case.name}: inferred {y.dtype}, computed {want.dtype}"
-            fits = len(y.shape) == want.ndim and all(s in (None, d) for s, d in zip(y.shape, want.shape, strict=True))
+            fits = len(y.shape) == want.ndim and all(
+                s in (None, d) for s, d in zip(y.shape, want.shape, strict=True)
+            )
             assert fits, f"{case.name}: inferred shape {y.shape}, computed {want.shape}"
             assert hidden or None not in y.shape, f"{case.name}: shape {y.shape} not inferred"
             assert_close(result, want.astype("float64") if want.dtype.kind == "f" else want, 1e-6, case.name)

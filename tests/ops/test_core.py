@@ -31,7 +31,10 @@ A = np.arange(12, dtype="float32").reshape(3, 4)
         (lambda x: ops.tril(x, 1), np.tril(A, 1)),
         (lambda x: ops.triu(x, -1), np.triu(A, -1)),
         (lambda x: ops.cast(ops.size(x), "float32") + 0.0 * x[0, 0], 12.0),
-        (lambda x: ops.saturate_cast(x * 100.0 - 500.0, "uint8"), np.clip(A * 100 - 500, 0, 255).astype("uint8")),
+        (
+            lambda x: ops.saturate_cast(x * 100.0 - 500.0, "uint8"),
+            np.clip(A * 100 - 500, 0, 255).astype("uint8"),
+        ),
         (lambda x: ops.meshgrid(x[0], x[:, 0])[0], np.meshgrid(A[0], A[:, 0])[0]),
     ],
 )
@@ -49,7 +52,11 @@ def test_eager_creation():
     assert ops.zeros((2,)).dtype == np.float32
     assert ops.arange(3).dtype == np.int32
     assert ops.arange(3.0).dtype == np.float32
-    for mine, numpy in zip(ops.meshgrid([1, 2], [3, 4, 5], indexing="ij"), np.meshgrid([1, 2], [3, 4, 5], indexing="ij"), strict=True):
+    for mine, numpy in zip(
+        ops.meshgrid([1, 2], [3, 4, 5], indexing="ij"),
+        np.meshgrid([1, 2], [3, 4, 5], indexing="ij"),
+        strict=True,
+    ):
         np.testing.assert_array_equal(mine, numpy)
 
 

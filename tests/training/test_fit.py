@@ -34,7 +34,9 @@ def classifier(loss="categorical_crossentropy", optimizer="adam", metrics=("accu
 def test_fit_learns_and_returns_history():
     x, labels = classes()
     model = classifier()
-    history = model.fit(x, to_categorical(labels, 3), epochs=30, batch_size=16, validation_split=0.25, verbose=0)
+    history = model.fit(
+        x, to_categorical(labels, 3), epochs=30, batch_size=16, validation_split=0.25, verbose=0
+    )
     assert sorted(history.history) == ["accuracy", "loss", "val_accuracy", "val_loss"]
     assert history.epoch == list(range(30))
     assert history.history["accuracy"][-1] > 0.95
@@ -98,7 +100,9 @@ def test_sample_and_class_weights():
     each = -np.log(model.predict(x)[np.arange(20), labels])
     w = np.random.default_rng(0).uniform(0, 2, 20)
     assert model.test_on_batch(x, y, sample_weight=w) == pytest.approx((each * w).mean(), rel=1e-5)
-    assert model.evaluate(x, y, sample_weight=w, batch_size=20, verbose=0) == pytest.approx((each * w).mean(), rel=1e-5)
+    assert model.evaluate(x, y, sample_weight=w, batch_size=20, verbose=0) == pytest.approx(
+        (each * w).mean(), rel=1e-5
+    )
     weights = {0: 1.0, 1: 5.0, 2: 0.0}
     want = (each * np.vectorize(weights.get)(labels)).mean()
     history = model.fit(x, y, class_weight=weights, batch_size=20, epochs=1, shuffle=False, verbose=0)
@@ -111,7 +115,10 @@ def test_weighted_metrics_use_weights_and_metrics_do_not():
     x, labels = classes(20)
     model = Sequential([Dense(3, activation="softmax", input_dim=6)])
     model.compile(
-        "sgd", "sparse_categorical_crossentropy", metrics=["accuracy"], weighted_metrics=[metrics.SparseCategoricalAccuracy(name="w")]
+        "sgd",
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        weighted_metrics=[metrics.SparseCategoricalAccuracy(name="w")],
     )
     correct = model.predict(x).argmax(1) == labels
     w = np.arange(20.0)
@@ -124,13 +131,17 @@ def test_temporal_weights_and_masks():
     x = np.random.default_rng(0).standard_normal((4, 5, 2)).astype("float32")
     x[1, 3:] = 0
     y = np.ones((4, 5, 1))
-    model = Sequential([Masking(input_shape=(5, 2)), LSTM(3, return_sequences=True), TimeDistributed(Dense(1))])
+    model = Sequential(
+        [Masking(input_shape=(5, 2)), LSTM(3, return_sequences=True), TimeDistributed(Dense(1))]
+    )
     model.compile("sgd", "mse", sample_weight_mode="temporal")
     error = ((model.predict(x) - y) ** 2)[..., 0]
     w = np.random.default_rng(1).uniform(size=(4, 5))
     mask = np.ones((4, 5))
     mask[1, 3:] = 0
-    assert model.test_on_batch(x, y, sample_weight=w) == pytest.approx((error * w * mask).sum() / 20, rel=1e-4)
+    assert model.test_on_batch(x, y, sample_weight=w) == pytest.approx(
+        (error * w * mask).sum() / 20, rel=1e-4
+    )
     with pytest.raises(ValueError, match="temporal"):
         model.test_on_batch(x, y, sample_weight=np.ones(4))
 
@@ -148,7 +159,9 @@ def test_several_outputs():
     assert model.metrics_names == ["loss", "kind_loss", "size_loss", "kind_accuracy", "size_mae"]
     a, labels = classes()
     sizes = a.sum(1)
-    history = model.fit(a, {"kind": labels, "size": sizes}, epochs=2, verbose=0, validation_data=(a, [labels, sizes]))
+    history = model.fit(
+        a, {"kind": labels, "size": sizes}, epochs=2, verbose=0, validation_data=(a, [labels, sizes])
+    )
     assert set(history.history) == {n for m in model.metrics_names for n in (m, f"val_{m}")}
     total, kind, size, _, mae = model.evaluate(a, [labels, sizes], verbose=0)
     assert total == pytest.approx(kind + 0.5 * size, rel=1e-5)
@@ -191,7 +204,9 @@ def test_generators_and_sequences():
             np.testing.assert_array_equal(a, b)
     loss = plain.evaluate(x, y, verbose=0)
     assert plain.evaluate_generator(Batches()) == pytest.approx(loss, rel=1e-5)
-    np.testing.assert_array_equal(plain.predict_generator(endless(), steps=6), plain.predict(x, batch_size=16))
+    np.testing.assert_array_equal(
+        plain.predict_generator(endless(), steps=6), plain.predict(x, batch_size=16)
+    )
 
 
 def test_hdf5_data(tmp_path):
@@ -208,9 +223,13 @@ def test_validation_options():
     x, labels = classes()
     y = to_categorical(labels, 3)
     model = classifier()
-    history = model.fit(x, y, epochs=4, validation_data=(x, y, np.zeros(96)), validation_freq=2, verbose=0).history
+    history = model.fit(
+        x, y, epochs=4, validation_data=(x, y, np.zeros(96)), validation_freq=2, verbose=0
+    ).history
     assert history["val_loss"] == [0.0, 0.0]
-    history = model.fit(x, y, epochs=3, validation_data=(x, y), validation_freq=[1, 3], validation_steps=1, verbose=0).history
+    history = model.fit(
+        x, y, epochs=3, validation_data=(x, y), validation_freq=[1, 3], validation_steps=1, verbose=0
+    ).history
     assert len(history["val_loss"]) == 2
     history = model.fit(x, y, epochs=5, initial_epoch=3, verbose=0)
     assert history.epoch == [3, 4]
@@ -289,7 +308,9 @@ def test_loss_objects_and_reduction():
     model.compile("sgd", losses.CategoricalCrossentropy(from_logits=True, reduction="sum"))
     p = model.predict(x)
     log = p - np.log(np.exp(p).sum(1, keepdims=True))
-    assert model.test_on_batch(x, to_categorical(labels, 3)) == pytest.approx(-log[np.arange(10), labels].sum(), rel=1e-5)
+    assert model.test_on_batch(x, to_categorical(labels, 3)) == pytest.approx(
+        -log[np.arange(10), labels].sum(), rel=1e-5
+    )
 
 
 def test_learning_rate_can_be_changed_while_training():
@@ -329,11 +350,22 @@ def test_callbacks_stop_and_restore():
     x, labels = classes()
     y = to_categorical(labels, 3)
     model = classifier()
-    stopper = callbacks.EarlyStopping(monitor="val_loss", patience=0, min_delta=100, restore_best_weights=True)
+    stopper = callbacks.EarlyStopping(
+        monitor="val_loss", patience=0, min_delta=100, restore_best_weights=True
+    )
     history = model.fit(x, y, epochs=10, validation_data=(x, y), callbacks=[stopper], verbose=0)
     assert len(history.epoch) == 2
     seen = []
-    model.fit(x, y, verbose=0, callbacks=[callbacks.LambdaCallback(on_batch_end=lambda b, logs: seen.append((b, logs["size"], logs["loss"])))])
+    model.fit(
+        x,
+        y,
+        verbose=0,
+        callbacks=[
+            callbacks.LambdaCallback(
+                on_batch_end=lambda b, logs: seen.append((b, logs["size"], logs["loss"]))
+            )
+        ],
+    )
     assert [s[:2] for s in seen] == [(0, 32), (1, 32), (2, 32)]
 
 
@@ -379,7 +411,10 @@ def test_errors_of_data():
     before = model.get_weights()
     for wrong, message in [
         (lambda: model.fit(x, y[:3], verbose=0), "Found 4 input samples and 3 target samples"),
-        (lambda: model.fit(np.zeros((4, 5)), y, verbose=0), r"expected first_input to have shape \(3,\) but got array with shape \(5,\)"),
+        (
+            lambda: model.fit(np.zeros((4, 5)), y, verbose=0),
+            r"expected first_input to have shape \(3,\) but got array with shape \(5,\)",
+        ),
         (lambda: model.fit(x, np.zeros((4, 3)), verbose=0), r"expected first to have shape \(2,\) but got"),
         (lambda: model.fit([x, x], y, verbose=0), r"expected 1 array\(s\)"),
         (lambda: model.fit({"frist_input": x}, y, verbose=0), "first_input"),

@@ -167,4 +167,3 @@ def run_eagerly(op: Op, arrays: list[np.ndarray], attrs: dict[str, Any]) -> Any:
             _eager.popitem(last=False)
     results = function(arrays)
     return results[0] if len(results) == 1 else tuple(results)
-

@@ -43,9 +43,7 @@ def expand(inputs: Sequence[Tensor], *, ys: int, seeded: tuple[bool, ...]) -> li
     return backpropagate(outputs, seeds, rest)
 
 
-def backpropagate(
-    ys: Sequence[Tensor], seeds: Sequence[Tensor | None], xs: Sequence[Tensor]
-) -> list[Tensor]:
+def backpropagate(ys: Sequence[Tensor], seeds: Sequence[Tensor | None], xs: Sequence[Tensor]) -> list[Tensor]:
     """Gradients for ``xs``, zeros where there is none. All shapes must be known."""
     for y in ys:
         if not dtypes.is_float(y.dtype):
@@ -79,6 +77,8 @@ def backpropagate(
         for x, grad in zip(node.inputs, grads, strict=True):
             if grad is not None and id(x) in useful:
                 if grad.shape != x.shape:
-                    raise ValueError(f"{node.op.name}: gradient of shape {grad.shape} for input of shape {x.shape}")
+                    raise ValueError(
+                        f"{node.op.name}: gradient of shape {grad.shape} for input of shape {x.shape}"
+                    )
                 contribute(x, grad)
     return [total[id(x)] if id(x) in total else full(x.shape, 0.0, x.dtype) for x in xs]  # type: ignore[arg-type]

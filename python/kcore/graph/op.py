@@ -130,7 +130,9 @@ class Elementwise(Op):
         return summed
 
     def __call__(self, *inputs: Any, **attrs: Any) -> Any:
-        inputs = tuple(as_tensor(x) if isinstance(x, (list, tuple)) and holds_tensor(x) else x for x in inputs)
+        inputs = tuple(
+            as_tensor(x) if isinstance(x, (list, tuple)) and holds_tensor(x) else x for x in inputs
+        )
         first = 1 if self.opcode == "where" else 0  # the condition stays boolean
         strong = [x.dtype for x in inputs[first:] if isinstance(x, Tensor)]
         weak = [x for x in inputs[first:] if not isinstance(x, Tensor)]
@@ -201,7 +203,9 @@ class Deferred(Op):
 
         def outputs(stand_in: int) -> list[Tensor]:
             known = [
-                placeholder([stand_in if d is None else d for d in x.shape], x.dtype) if None in x.shape else x
+                placeholder([stand_in if d is None else d for d in x.shape], x.dtype)
+                if None in x.shape
+                else x
                 for x in inputs
             ]
             result = self.function(*known, **attrs)
@@ -214,7 +218,9 @@ class Deferred(Op):
         return specs if len(specs) > 1 else specs[0]
 
 
-def composite(function: Callable | None = None, *, deferred: bool = False, infer: Callable | None = None) -> Any:
+def composite(
+    function: Callable | None = None, *, deferred: bool = False, infer: Callable | None = None
+) -> Any:
     """Define an op as a few lines in other ops.
 
     With ``deferred``, the body runs once the extents of all tensor arguments are known: at once if they

@@ -61,9 +61,7 @@ def _sink_updates(
     read = {id(root(t)) for t in fetches}
     for instruction in instructions:
         read.update(id(root(t)) for t in instruction.inputs)
-    late = [
-        i for i in instructions if all(id(t) in update_roots and id(t) not in read for t in i.outputs)
-    ]
+    late = [i for i in instructions if all(id(t) in update_roots and id(t) not in read for t in i.outputs)]
     late_ids = set(map(id, late))
     return [i for i in instructions if id(i) not in late_ids] + late
 
@@ -74,9 +72,7 @@ class _Layout:
     def __init__(self, instructions: list[Instruction], inputs: Sequence[Tensor]):
         self.instructions = list(instructions)
         self.inputs = list(inputs)
-        self.position = {
-            id(t): i for i, instruction in enumerate(instructions) for t in instruction.outputs
-        }
+        self.position = {id(t): i for i, instruction in enumerate(instructions) for t in instruction.outputs}
         self.home: dict[int, Variable | int] = {}  # root id -> variable, or index of the output it is
         self.outputs: list[Tensor] = []
         self.copies: list[tuple[Tensor, Tensor]] = []  # at the end: source, variable or output
@@ -97,7 +93,11 @@ class _Layout:
             if source is variable:
                 continue
             at = self.position.get(id(source))
-            if at is not None and id(source) not in self.home and self._writes_in_place(variable, source, at, last_read):
+            if (
+                at is not None
+                and id(source) not in self.home
+                and self._writes_in_place(variable, source, at, last_read)
+            ):
                 self.home[id(source)] = variable
             elif isinstance(source, Variable) and id(source) in written:
                 snapshot = Tensor(source.shape, source.dtype)
@@ -106,7 +106,9 @@ class _Layout:
             else:
                 self.copies.append((value, variable))
 
-    def _writes_in_place(self, variable: Variable, source: Tensor, at: int, last_read: dict[int, int]) -> bool:
+    def _writes_in_place(
+        self, variable: Variable, source: Tensor, at: int, last_read: dict[int, int]
+    ) -> bool:
         """Whether the instruction at ``at`` may write the new value straight into the variable."""
         last = last_read.get(id(variable), -1)
         if last != at:
@@ -176,7 +178,12 @@ class _Layout:
         return offsets, free.end
 
     def _reusable(
-        self, instruction: Instruction, output: Tensor, at: int, last: dict[int, int], alive: dict[int, Tensor]
+        self,
+        instruction: Instruction,
+        output: Tensor,
+        at: int,
+        last: dict[int, int],
+        alive: dict[int, Tensor],
     ) -> Tensor | None:
         """An operand whose memory the output of an elementwise pass can take over."""
         if not instruction.elementwise:
@@ -253,10 +260,8 @@ class _FreeList:
             else:
                 del self.blocks[index]
             return offset
-        if self.blocks and sum(self.blocks[-1]) == self.end:
-            offset = self.blocks.pop()[0]
-        else:
-            offset = self.end
+        at_end = bool(self.blocks) and sum(self.blocks[-1]) == self.end
+        offset = self.blocks.pop()[0] if at_end else self.end
         self.end = offset + size
         return offset
 

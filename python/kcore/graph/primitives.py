@@ -20,7 +20,9 @@ where = elementwise(
 
 stop_gradient = elementwise("stop_gradient", opcode="identity")
 
-fill = primitive("fill", infer=lambda *, shape, dtype, value: (tuple(shape), dtype), lower=lambda a: {"value": a["value"]})
+fill = primitive(
+    "fill", infer=lambda *, shape, dtype, value: (tuple(shape), dtype), lower=lambda a: {"value": a["value"]}
+)
 
 
 def full(shape: tuple[int, ...], value: float, dtype: str) -> Tensor:
@@ -47,7 +49,9 @@ def resolve_shape(shape: tuple[int | None, ...], target: tuple[int, ...]) -> tup
     if -1 not in target:
         size = None if None in shape else math.prod(shape)  # type: ignore[arg-type]
         if size is not None and size != known:
-            raise ValueError(f"cannot reshape a tensor of shape {shape} to {target}: {size} elements, not {known}")
+            raise ValueError(
+                f"cannot reshape a tensor of shape {shape} to {target}: {size} elements, not {known}"
+            )
         return target
     if target.count(-1) > 1:
         raise ValueError(f"a target shape may hold one -1, got {target}")
@@ -82,7 +86,10 @@ def _reshape_to(x: Tensor, *extents: Tensor, shape: tuple) -> Tensor:
 
 _reshape_dynamic = Deferred(
     _reshape_to,
-    lambda x, *extents, shape: (tuple(None if isinstance(d, tuple) or d == -1 else d for d in shape), x.dtype),
+    lambda x, *extents, shape: (
+        tuple(None if isinstance(d, tuple) or d == -1 else d for d in shape),
+        x.dtype,
+    ),
 )
 
 
@@ -100,7 +107,9 @@ def reshape(x: Any, shape: Any) -> Any:
         else:
             target.append(-1 if d is None else int(d if not isinstance(d, Tensor) else constant_value(d)))  # type: ignore[arg-type]
     if extents:
-        return _reshape_dynamic.node([as_tensor(x), *(as_tensor(e) for e in extents)], {"shape": tuple(target)})
+        return _reshape_dynamic.node(
+            [as_tensor(x), *(as_tensor(e) for e in extents)], {"shape": tuple(target)}
+        )
     if isinstance(x, Tensor):
         return _reshape(x, shape=tuple(target))
     x = dtypes.as_array(x)
@@ -141,4 +150,6 @@ switch = Op("switch", infer=lambda condition, a, b: (_merge(a.shape, b.shape), a
 def _merge(a: tuple, b: tuple) -> tuple:
     if len(a) != len(b):
         return a
-    return tuple(m if m == n else (m if n is None else n if m is None else None) for m, n in zip(a, b, strict=True))
+    return tuple(
+        m if m == n else (m if n is None else n if m is None else None) for m, n in zip(a, b, strict=True)
+    )

@@ -26,7 +26,9 @@ def describe(plan: Plan, seconds: np.ndarray | None = None) -> str:
                 f" {flops[i] / time * 1e-9:7.1f} GFLOP/s {moved / time * 1e-9:6.1f} GB/s"
             )
         mark = "*" if i >= plan.commit else " "
-        lines.append(f"{i:4d}{mark} {instruction.name} [{instruction}]  {cost}\n        {ins or '-'} -> {outs}")
+        lines.append(
+            f"{i:4d}{mark} {instruction.name} [{instruction}]  {cost}\n        {ins or '-'} -> {outs}"
+        )
     summary = f"{len(lines)} instructions, arena {_scaled(plan.arena_bytes)}B, {_scaled(sum(flops))}FLOP"
     if seconds is not None:
         summary += f", {total * 1e6:.1f} us"

@@ -54,9 +54,7 @@ def scan(
     slices = [placeholder(s.shape[1:], s.dtype) for s in sequences]
     before = [placeholder(s.shape, s.dtype) for s in states]
     outputs, new_states = step(slices, before)
-    body = Body(
-        slices, before, [], [as_tensor(t) for t in outputs], [as_tensor(t) for t in new_states]
-    )
+    body = Body(slices, before, [], [as_tensor(t) for t in outputs], [as_tensor(t) for t in new_states])
     if len(body.new_states) != len(states):
         raise ValueError(f"scan: the step returned {len(body.new_states)} states for {len(states)}")
     for old, new in zip(states, body.new_states, strict=True):
@@ -75,9 +73,9 @@ def _captured(body: Body) -> list[Tensor]:
     captured: dict[int, Tensor] = {}
 
     def capture(t: Tensor) -> None:
-        if id(t) not in inner and t is not phase.LEARNING_PHASE:
-            if t.node is None or t.node.op is not CONSTANT:
-                captured[id(t)] = t
+        is_constant = t.node is not None and t.node.op is CONSTANT
+        if id(t) not in inner and t is not phase.LEARNING_PHASE and not is_constant:
+            captured[id(t)] = t
 
     for node in ancestors(results):
         if node.op.random or any(id(t) in inner for t in node.inputs):
@@ -182,7 +180,12 @@ def _gradient(y: Any, dy: Any, *inputs: Tensor, body: Body, reverse: bool) -> li
     ]
     zeros = [full(leaves[i].shape, 0.0, leaves[i].dtype) for i in total]  # type: ignore[arg-type]
     arguments = [
-        *inputs[:n], *residuals, *(dys[m + i] for i in given), *begin, *zeros, *inputs[n + m : n + m + k]
+        *inputs[:n],
+        *residuals,
+        *(dys[m + i] for i in given),
+        *begin,
+        *zeros,
+        *inputs[n + m : n + m + k],
     ]
     made = SCAN.node(arguments, {"body": back, "reverse": not reverse})
     results = list(made) if isinstance(made, tuple) else [made]

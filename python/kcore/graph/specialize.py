@@ -70,9 +70,7 @@ def _branch(condition: Tensor) -> int | None:
     return None
 
 
-def _rebuild(
-    node: Any, op: Any, inputs: list[Tensor], phases: dict[Tensor, Tensor]
-) -> Sequence[Tensor]:
+def _rebuild(node: Any, op: Any, inputs: list[Tensor], phases: dict[Tensor, Tensor]) -> Sequence[Tensor]:
     if op.name == "switch":
         branch = _branch(inputs[0])
         if branch is None:

@@ -131,10 +131,10 @@ def _forward(name: str, reflected: bool = False) -> Callable:
     return operator
 
 
-for _name in "add sub mul truediv floordiv mod pow matmul and or xor".split():
+for _name in ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor"]:
     setattr(Tensor, f"__{_name}__", _forward(_name))
     setattr(Tensor, f"__r{_name}__", _forward(_name, reflected=True))
-for _name in "lt le gt ge neg abs invert getitem".split():
+for _name in ["lt", "le", "gt", "ge", "neg", "abs", "invert", "getitem"]:
     setattr(Tensor, f"__{_name}__", _forward(_name))
 
 

@@ -102,7 +102,10 @@ class Layer:
             raise TypeError(
                 f"{type(self).__name__} got an unexpected keyword argument '{sorted(unknown)[0]}'"
             )
-        self.name = kwargs.get("name") or f"{snake_case(type(self).__name__)}_{get_uid(snake_case(type(self).__name__))}"
+        self.name = (
+            kwargs.get("name")
+            or f"{snake_case(type(self).__name__)}_{get_uid(snake_case(type(self).__name__))}"
+        )
         if not isinstance(self.name, str):
             raise TypeError(f"a layer's name must be a string, got {self.name!r}")
         self.trainable = bool(kwargs.get("trainable", True))
@@ -172,7 +175,9 @@ class Layer:
             name, shape = (shape if isinstance(shape, str) else None), name
         shape = () if shape is None else (shape,) if isinstance(shape, int) else tuple(shape)
         if any(d is None for d in shape):
-            raise ValueError(f"layer '{self.name}': weight '{name}' would have shape {shape}; all extents must be known")
+            raise ValueError(
+                f"layer '{self.name}': weight '{name}' would have shape {shape}; all extents must be known"
+            )
         dtype = self.dtype if dtype is None else dtypes.standardize(dtype)
         if initializer is None:
             initializer = "glorot_uniform" if dtypes.is_float(dtype) else "zeros"
@@ -191,7 +196,9 @@ class Layer:
             regularizer=regularizers.get(regularizer),
         )
         if weight.shape != shape:
-            raise ValueError(f"layer '{self.name}': initializer made shape {weight.shape} for a weight of shape {shape}")
+            raise ValueError(
+                f"layer '{self.name}': initializer made shape {weight.shape} for a weight of shape {shape}"
+            )
         (self._trainable_weights if trainable else self._non_trainable_weights).append(weight)
         return weight
 
@@ -200,7 +207,9 @@ class Layer:
         """The weights that an optimizer changes: none if the layer is not ``trainable``."""
         if not self.trainable:
             return []
-        return _unique([*self._trainable_weights, *(w for layer in self._nested() for w in layer.trainable_weights)])
+        return _unique(
+            [*self._trainable_weights, *(w for layer in self._nested() for w in layer.trainable_weights)]
+        )
 
     @trainable_weights.setter
     def trainable_weights(self, weights: list[Variable]) -> None:
@@ -213,7 +222,11 @@ class Layer:
             own = self._non_trainable_weights
             return _unique([*own, *(w for layer in nested for w in layer.non_trainable_weights)])
         return _unique(
-            [*self._trainable_weights, *self._non_trainable_weights, *(w for layer in nested for w in layer.weights)]
+            [
+                *self._trainable_weights,
+                *self._non_trainable_weights,
+                *(w for layer in nested for w in layer.weights),
+            ]
         )
 
     @non_trainable_weights.setter
@@ -427,7 +440,11 @@ class Layer:
 
     def _traced_call(self, inputs: Any, args: tuple, kwargs: dict) -> Any:
         """``call``, once for each phase if it takes ``training`` and may branch on it in Python."""
-        if type(self).__module__.startswith("kcore.") or not self._call_takes("training") or kwargs.get("training") is not None:
+        if (
+            type(self).__module__.startswith("kcore.")
+            or not self._call_takes("training")
+            or kwargs.get("training") is not None
+        ):
             return self._recorded_call(inputs, args, kwargs)
         phase = learning_phase()
         if not isinstance(phase, Tensor):
@@ -464,9 +481,7 @@ class Layer:
 
         def fresh(t: Any) -> Any:
             if not isinstance(t, Tensor):
-                raise TypeError(
-                    f"layer '{self.name}': `call` must return tensors, got {type(t).__name__}"
-                )
+                raise TypeError(f"layer '{self.name}': `call` must return tensors, got {type(t).__name__}")
             return identity(t) if id(t) in taken or isinstance(t, Variable) or history(t) is not None else t
 
         return map_structure(fresh, outputs)
@@ -508,7 +523,9 @@ class Layer:
         specs = self.input_spec if isinstance(self.input_spec, (list, tuple)) else [self.input_spec]
         tensors = flatten(inputs)
         if len(tensors) != len(specs):
-            raise ValueError(f"Layer {self.name} expects {len(specs)} inputs, but it received {len(tensors)} input tensors.")
+            raise ValueError(
+                f"Layer {self.name} expects {len(specs)} inputs, but it received {len(tensors)} input tensors."
+            )
         for index, (x, spec) in enumerate(zip(tensors, specs, strict=True)):
             if spec is not None:
                 problem = _incompatibility(x, spec)
@@ -519,13 +536,17 @@ class Layer:
         """The mask of the output. Raises ``TypeError`` for a mask that the layer can't honour."""
         if not self.supports_masking:
             if any(m is not None for m in flatten(mask)):
-                raise TypeError(f"Layer {self.name} does not support masking, but was passed an input_mask: {mask}")
+                raise TypeError(
+                    f"Layer {self.name} does not support masking, but was passed an input_mask: {mask}"
+                )
             return None
         return mask
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The shape of the output for inputs of ``input_shape``, found by tracing ``call``."""
-        is_shape = not input_shape or isinstance(input_shape, dict) or not isinstance(input_shape[0], (tuple, list))
+        is_shape = (
+            not input_shape or isinstance(input_shape, dict) or not isinstance(input_shape[0], (tuple, list))
+        )
         shapes = [input_shape] if is_shape else list(input_shape)
         spec_dtype = getattr(self, "_input_dtype", self.dtype)
         tensors = [placeholder(s, spec_dtype) for s in shapes]
@@ -596,7 +617,9 @@ class Layer:
 
     def _common_shape(self, attribute: str, what: str) -> Any:
         if not self._inbound_nodes:
-            raise AttributeError(f"The layer {self.name} has never been called and thus has no defined {what}.")
+            raise AttributeError(
+                f"The layer {self.name} has never been called and thus has no defined {what}."
+            )
         shapes = [getattr(node, attribute) for node in self._inbound_nodes]
         if any(s != shapes[0] for s in shapes):
             raise AttributeError(

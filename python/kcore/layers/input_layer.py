@@ -39,12 +39,16 @@ class InputLayer(Layer):
         batch_input_shape = batch_input_shape if batch_input_shape is not None else batch_shape
         input_shape = input_shape if input_shape is not None else shape
         if input_shape is not None and batch_input_shape is not None:
-            raise ValueError("Only provide the input_shape OR batch_input_shape argument to InputLayer, not both at the same time.")
+            raise ValueError(
+                "Only provide the input_shape OR batch_input_shape argument to InputLayer, not both at the same time."
+            )
         if input_tensor is not None:
             batch_input_shape, dtype = tuple(input_tensor.shape), input_tensor.dtype
         elif batch_input_shape is None:
             if input_shape is None:
-                raise ValueError("An Input layer should be passed either a `batch_input_shape` or an `input_shape`.")
+                raise ValueError(
+                    "An Input layer should be passed either a `batch_input_shape` or an `input_shape`."
+                )
             batch_input_shape = (batch_size, *input_shape)
         super().__init__(name=name or None, dtype=dtype, batch_input_shape=tuple(batch_input_shape), **kwargs)
         if name is None:
@@ -53,7 +57,11 @@ class InputLayer(Layer):
         self.built = True
         self.supports_masking = True
         self.sparse = False
-        tensor = placeholder(self.batch_input_shape, self.dtype, name=self.name) if input_tensor is None else input_tensor
+        tensor = (
+            placeholder(self.batch_input_shape, self.dtype, name=self.name)
+            if input_tensor is None
+            else input_tensor
+        )
         tensor._keras_mask = None  # type: ignore[attr-defined]
         tensor._keras_history = History(self, 0, 0)  # type: ignore[attr-defined]
         shape_ = tuple(tensor.shape)
@@ -97,5 +105,7 @@ def Input(
             )
         shape = (shape,) if isinstance(shape, int) else tuple(shape)
         batch_shape = (batch_size, *shape)
-    layer = InputLayer(batch_input_shape=batch_shape, name=name, dtype=dtype, sparse=sparse, input_tensor=tensor)
+    layer = InputLayer(
+        batch_input_shape=batch_shape, name=name, dtype=dtype, sparse=sparse, input_tensor=tensor
+    )
     return layer._inbound_nodes[0].output_tensors[0]

@@ -34,13 +34,19 @@ def clone_model(
         raise ValueError(f"clone_model needs a Sequential or functional model, got {type(model).__name__}")
     given = flatten(input_tensors) if input_tensors is not None else [None] * len(model.inputs)
     if len(given) != len(model.inputs):
-        raise ValueError(f"clone_model: the model has {len(model.inputs)} inputs, but {len(given)} tensors were given")
+        raise ValueError(
+            f"clone_model: the model has {len(model.inputs)} inputs, but {len(given)} tensors were given"
+        )
     inputs = [_as_input(t, original) for t, original in zip(given, model.inputs, strict=True)]
     copies: dict[int, Layer] = {}
 
     def copy_of(layer: Layer) -> Layer:
         if id(layer) not in copies:
-            copies[id(layer)] = clone_model(layer, clone_function=clone_function) if isinstance(layer, Model) and layer._topology is not None else copy_layer(layer)
+            copies[id(layer)] = (
+                clone_model(layer, clone_function=clone_function)
+                if isinstance(layer, Model) and layer._topology is not None
+                else copy_layer(layer)
+            )
         return copies[id(layer)]
 
     if type(model) is Sequential:

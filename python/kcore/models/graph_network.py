@@ -95,7 +95,7 @@ class Topology:
             if not node.inbound_layers and not any(id(t) in self._inputs for t in node.output_tensors):
                 raise ValueError(
                     f"Graph disconnected: layer '{node.outbound_layer.name}' is an input of the computation "
-                    f"but not among the inputs of model \"{model_name}\"."
+                    f'but not among the inputs of model "{model_name}".'
                 )
             made.update(id(t) for t in node.output_tensors)
 
@@ -125,7 +125,9 @@ def call_nodes(
         }
         if "mask" in arguments and arguments["mask"] is not None:
             arguments.pop("mask")
-        results = layer_of(node.outbound_layer)(map_structure(lambda t: made[id(t)], node.structure), **arguments)
+        results = layer_of(node.outbound_layer)(
+            map_structure(lambda t: made[id(t)], node.structure), **arguments
+        )
         for old, new in zip(node.output_tensors, flatten(results), strict=True):
             made[id(old)] = new
     return made
@@ -142,7 +144,11 @@ def network_config(model: Any, serialize_layer: Callable[[Layer], dict]) -> dict
 
     def reference(tensor: Tensor) -> list:
         source = history(tensor)
-        return [source.layer.name, new_index.get((id(source.layer), source.node_index), 0), source.tensor_index]  # type: ignore[union-attr]
+        return [
+            source.layer.name,
+            new_index.get((id(source.layer), source.node_index), 0),
+            source.tensor_index,
+        ]  # type: ignore[union-attr]
 
     configs = []
     for layer in model.layers:
@@ -170,7 +176,9 @@ def _plain_argument(value: Any, reference: Callable[[Tensor], list]) -> Any:
     return value
 
 
-def build_from_config(config: dict[str, Any], deserialize_layer: Callable[[dict], Layer]) -> tuple[list, list]:
+def build_from_config(
+    config: dict[str, Any], deserialize_layer: Callable[[dict], Layer]
+) -> tuple[list, list]:
     """The inputs and outputs of the functional model that ``config`` describes."""
     layers: dict[str, Layer] = {}
     outputs_of: dict[tuple[str, int], list[Tensor]] = {}
@@ -195,7 +203,9 @@ def build_from_config(config: dict[str, Any], deserialize_layer: Callable[[dict]
             outputs_of[(name, index)] = flatten(result)
         if len(waiting) == len(pending):
             names = sorted({name for name, _, _ in waiting})
-            raise ValueError(f"the config's layers {names} read from layers that it doesn't hold, or from each other")
+            raise ValueError(
+                f"the config's layers {names} read from layers that it doesn't hold, or from each other"
+            )
         pending = waiting
 
     def tensors(references: Any) -> list[Tensor]:

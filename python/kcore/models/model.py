@@ -21,7 +21,9 @@ class Model(Trainer):
     >>> model = Model(inputs=x, outputs=Dense(2)(x))
     """
 
-    def save(self, filepath: Any, overwrite: bool = True, include_optimizer: bool = True, **kwargs: Any) -> None:
+    def save(
+        self, filepath: Any, overwrite: bool = True, include_optimizer: bool = True, **kwargs: Any
+    ) -> None:
         """Write architecture, weights, and (if compiled) training configuration and optimizer state."""
         from kcore.saving import save_model
 

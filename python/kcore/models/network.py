@@ -13,8 +13,8 @@ from kcore.graph import Tensor, Variable
 from kcore.layers.base import Layer
 from kcore.layers.input_layer import Input
 from kcore.layers.node import Node, flatten, history, map_structure, unpack
-from kcore.models.graph_network import Topology, build_from_config, call_nodes, network_config
 from kcore.lookup import suggestion
+from kcore.models.graph_network import Topology, build_from_config, call_nodes, network_config
 
 
 class Network(Layer):
@@ -38,21 +38,26 @@ class Network(Layer):
         for what, tensors in (("inputs", self.inputs), ("outputs", self.outputs)):
             for t in tensors:
                 if not isinstance(t, Tensor):
-                    raise TypeError(f"Model {what} must be symbolic tensors (from Input or a layer), found {t!r}")
+                    raise TypeError(
+                        f"Model {what} must be symbolic tensors (from Input or a layer), found {t!r}"
+                    )
                 if history(t) is None:
                     raise ValueError(
                         f"Model {what} must come from `Input` or from a layer, found {t!r}, which an op made. "
                         "Wrap the op in a Lambda layer."
                     )
         if len({id(t) for t in self.inputs}) != len(self.inputs):
-            raise ValueError("The list of inputs passed to the model is redundant. All inputs should only appear once.")
+            raise ValueError(
+                "The list of inputs passed to the model is redundant. All inputs should only appear once."
+            )
         self._input_structure, self._output_structure = inputs, outputs
         self._topology = Topology(self.inputs, self.outputs, self.name)
         names = [layer.name for layer in self._topology.layers]
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(
-                    f'The name "{name}" is used {names.count(name)} times in the model. All layer names should be unique.'
+                    f'The name "{name}" is used {names.count(name)} times in the model. '
+                    "All layer names should be unique."
                 )
         self._layers = list(self._topology.layers)
         self.input_names = [history(t).layer.name for t in self.inputs]  # type: ignore[union-attr]
@@ -95,7 +100,9 @@ class Network(Layer):
         for layer in self.layers:
             if layer.name == name:
                 return layer
-        raise ValueError(f"No such layer: {name}{suggestion(name, {layer.name: layer for layer in self.layers})}")
+        raise ValueError(
+            f"No such layer: {name}{suggestion(name, {layer.name: layer for layer in self.layers})}"
+        )
 
     @property
     def weights(self) -> list[Variable]:
@@ -229,13 +236,17 @@ class Network(Layer):
         else:
             values = flatten(inputs)
         if len(values) != len(self.inputs):
-            raise ValueError(f"model '{self.name}' has {len(self.inputs)} inputs, but was called on {len(values)} tensors")
+            raise ValueError(
+                f"model '{self.name}' has {len(self.inputs)} inputs, but was called on {len(values)} tensors"
+            )
         for own, given in zip(self.inputs, values, strict=True):
             if len(own.shape) != len(given.shape) or any(
-                a is not None and b is not None and a != b for a, b in zip(own.shape[1:], given.shape[1:], strict=True)
+                a is not None and b is not None and a != b
+                for a, b in zip(own.shape[1:], given.shape[1:], strict=True)
             ):
                 raise ValueError(
-                    f"model '{self.name}' takes an input of shape {tuple(own.shape)}, but was called on {tuple(given.shape)}"
+                    f"model '{self.name}' takes an input of shape {tuple(own.shape)}, "
+                    f"but was called on {tuple(given.shape)}"
                 )
         return [_as_dtype(v, t.dtype) for v, t in zip(values, self.inputs, strict=True)]
 
@@ -253,7 +264,11 @@ class Network(Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         if self._topology is None:
             return super().compute_output_shape(input_shape)
-        shapes = [input_shape] if input_shape and not isinstance(input_shape[0], (tuple, list)) else list(input_shape)
+        shapes = (
+            [input_shape]
+            if input_shape and not isinstance(input_shape[0], (tuple, list))
+            else list(input_shape)
+        )
         tensors = [Input(batch_shape=s, dtype=t.dtype) for s, t in zip(shapes, self.inputs, strict=True)]
         made = self.call(unpack(tensors))
         return map_structure(lambda t: tuple(t.shape), made)

@@ -76,7 +76,8 @@ class Sequential(Model):
         output = layer(before)
         if len(flatten(output)) != 1:
             raise ValueError(
-                "All layers in a Sequential model should have a single output tensor. For multi-output layers, use the functional API."
+                "All layers in a Sequential model should have a single output tensor. For multi-output layers, "
+                "use the functional API."
             )
         self._stack.append(layer)
         self._set_graph(output)
@@ -110,7 +111,9 @@ class Sequential(Model):
         shape = tuple(input_shape)
         first = self._stack[0] if self._stack else None
         dtype = getattr(first, "_input_dtype", None)
-        self._start(Input(batch_shape=shape, dtype=dtype, name=None if first is None else f"{first.name}_input"))
+        self._start(
+            Input(batch_shape=shape, dtype=dtype, name=None if first is None else f"{first.name}_input")
+        )
 
     def _build_on(self, tensors: list[Tensor]) -> None:
         if len(tensors) != 1:
@@ -145,7 +148,11 @@ class Sequential(Model):
         if self._input_tensor is not None:
             shape = tuple(self._input_tensor.shape)
             config["build_input_shape"] = shape
-            if layers and "batch_input_shape" not in layers[0]["config"] and not isinstance(self.layers[0], Model):
+            if (
+                layers
+                and "batch_input_shape" not in layers[0]["config"]
+                and not isinstance(self.layers[0], Model)
+            ):
                 config["layers"][0]["config"]["batch_input_shape"] = shape
         return config
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from kcore.graph import Tensor, composite, constant_value, dtypes
 from kcore.graph.op import Deferred
-from kcore.graph.primitives import cast, full as filled
+from kcore.graph.primitives import cast
+from kcore.graph.primitives import full as filled
 from kcore.graph.tensor import as_tensor
 from kcore.ops.core import shape as extents_of
 from kcore.ops.elementwise import where
@@ -100,7 +101,9 @@ def full_like(x: Any, fill_value: Any, dtype: Any = None) -> Any:
     if not isinstance(x, Tensor):
         return np.full_like(x, fill_value, dtype)
     if isinstance(fill_value, Tensor) or np.ndim(fill_value):
-        return where(_full_like.node([x], {"value": 1.0, "dtype": "bool"}), cast(fill_value, dtype), zeros((), dtype))
+        return where(
+            _full_like.node([x], {"value": 1.0, "dtype": "bool"}), cast(fill_value, dtype), zeros((), dtype)
+        )
     return _full_like.node([as_tensor(x)], {"value": float(fill_value), "dtype": dtype})
 
 
@@ -128,10 +131,15 @@ def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None) ->
     """``start, start + step, ...`` up to but without ``stop``; a bound may be a shape's extent."""
     bounds = [b for b in (start, stop, step) if b is not None]
     if dtype is None:
-        dtype = dtypes.common([b.dtype for b in bounds if isinstance(b, Tensor)], [b for b in bounds if not isinstance(b, Tensor)])
+        dtype = dtypes.common(
+            [b.dtype for b in bounds if isinstance(b, Tensor)],
+            [b for b in bounds if not isinstance(b, Tensor)],
+        )
     dtype = dtypes.standardize(dtype)
     if any(isinstance(b, Tensor) and constant_value(b) is None for b in bounds):
-        return _arange_dynamic.node([as_tensor(b) for b in bounds], {"dtype": dtype, "given": (stop is not None, step is not None)})
+        return _arange_dynamic.node(
+            [as_tensor(b) for b in bounds], {"dtype": dtype, "given": (stop is not None, step is not None)}
+        )
     numbers = [None if b is None else _known(b, "arange") for b in (start, stop, step)]
     if numbers[1] is None:
         numbers[:2] = [0, numbers[0]]
@@ -142,14 +150,27 @@ def _arange_known(*bounds: Tensor, dtype: str, given: tuple[bool, bool]) -> Tens
     rest = list(bounds)
     start = rest.pop(0)
     stop = rest.pop(0) if given[0] else None
-    return as_tensor(arange(_known(start, "arange"), None if stop is None else _known(stop, "arange"), _known(rest[0], "arange") if rest else None, dtype))
+    return as_tensor(
+        arange(
+            _known(start, "arange"),
+            None if stop is None else _known(stop, "arange"),
+            _known(rest[0], "arange") if rest else None,
+            dtype,
+        )
+    )
 
 
 _arange_dynamic = Deferred(_arange_known, lambda *bounds, dtype, given: ((None,), dtype))
 
 
 def linspace(
-    start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None, axis: int = 0
+    start: Any,
+    stop: Any,
+    num: int = 50,
+    endpoint: bool = True,
+    retstep: bool = False,
+    dtype: Any = None,
+    axis: int = 0,
 ) -> Any:
     """``num`` evenly spaced values from ``start`` to ``stop``."""
     if isinstance(start, Tensor) or isinstance(stop, Tensor):
@@ -160,12 +181,22 @@ def linspace(
     return (values, np.asarray(step, dtype)) if retstep else values
 
 
-def logspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: float = 10, dtype: Any = None, axis: int = 0) -> Any:
+def logspace(
+    start: Any,
+    stop: Any,
+    num: int = 50,
+    endpoint: bool = True,
+    base: float = 10,
+    dtype: Any = None,
+    axis: int = 0,
+) -> Any:
     """``base`` to the powers of ``linspace(start, stop, num)``."""
     return np.logspace(start, stop, num, endpoint, base, axis=axis).astype(dtypes.standardize(dtype))
 
 
-def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> Any:
+def geomspace(
+    start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0
+) -> Any:
     """``num`` values from ``start`` to ``stop`` whose ratios are equal."""
     return np.geomspace(start, stop, num, endpoint, axis=axis).astype(dtypes.standardize(dtype))
 

@@ -46,7 +46,9 @@ def model_from_config(config: dict[str, Any], custom_objects: dict[str, Any] | N
     from kcore.layers.serialization import deserialize
 
     if isinstance(config, list):
-        raise TypeError("`model_from_config` expects a dictionary, not a list. Maybe you meant `Sequential.from_config(config)`?")
+        raise TypeError(
+            "`model_from_config` expects a dictionary, not a list. Maybe you meant `Sequential.from_config(config)`?"
+        )
     return deserialize(config, custom_objects)
 
 
@@ -56,4 +58,6 @@ def model_from_json(json_string: str, custom_objects: dict[str, Any] | None = No
 
 
 def model_from_yaml(yaml_string: str, custom_objects: dict[str, Any] | None = None) -> Any:
-    raise RuntimeError("model_from_yaml is not supported, because loading YAML can run code; use model_from_json")
+    raise RuntimeError(
+        "model_from_yaml is not supported, because loading YAML can run code; use model_from_json"
+    )

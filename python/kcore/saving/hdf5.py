@@ -84,7 +84,9 @@ def _json(value: Any) -> bytes:
     return json.dumps(value, default=plain).encode("utf8")
 
 
-def load_model(filepath: Any, custom_objects: dict[str, Any] | None = None, compile: bool = True, safe_mode: bool = True) -> Any:
+def load_model(
+    filepath: Any, custom_objects: dict[str, Any] | None = None, compile: bool = True, safe_mode: bool = True
+) -> Any:
     """The model in an HDF5 file that ``Model.save`` of kcore or of any Keras wrote.
 
     Args:
@@ -175,7 +177,9 @@ def load_weights(
         OSError: the file can't be read. ValueError: the weights don't fit; the model is then unchanged.
     """
     if skip_mismatch and not by_name:
-        raise ValueError("When calling model.load_weights, skip_mismatch can only be set to True when by_name is True.")
+        raise ValueError(
+            "When calling model.load_weights, skip_mismatch can only be set to True when by_name is True."
+        )
     with _reading(filepath) as group:
         if "layer_names" not in group.attrs and "layer_names0" not in group.attrs:
             if "model_weights" not in group:
@@ -230,7 +234,9 @@ def _write_names(group: h5py.Group, attribute: str, names: list[str]) -> None:
     encoded = [name.encode("utf8") for name in names]
     too_long = [n for n in encoded if len(n) > ATTRIBUTE_LIMIT]
     if too_long:
-        raise RuntimeError(f"names longer than {ATTRIBUTE_LIMIT} bytes cannot be saved: {too_long[0][:60]!r}...")
+        raise RuntimeError(
+            f"names longer than {ATTRIBUTE_LIMIT} bytes cannot be saved: {too_long[0][:60]!r}..."
+        )
     array = np.array(encoded) if encoded else np.array([], dtype="S1")
     pieces = 1
     while any(part.nbytes > ATTRIBUTE_LIMIT for part in np.array_split(array, pieces)):
@@ -249,7 +255,11 @@ def _read_names(group: h5py.Group, attribute: str) -> list[str]:
         parts = []
         while f"{attribute}{len(parts)}" in group.attrs:
             parts.append(group.attrs[f"{attribute}{len(parts)}"])
-    return [n.decode("utf8") if isinstance(n, bytes) else str(n) for part in parts for n in np.asarray(part).ravel()]
+    return [
+        n.decode("utf8") if isinstance(n, bytes) else str(n)
+        for part in parts
+        for n in np.asarray(part).ravel()
+    ]
 
 
 def _layer_arrays(group: h5py.Group, name: str) -> list[np.ndarray]:
@@ -266,10 +276,13 @@ def _layer_arrays(group: h5py.Group, name: str) -> list[np.ndarray]:
 def read_weights(group: h5py.Group, model: Any, reshape: bool = False) -> None:
     """Set the model's weights by position. Raises ``ValueError``, changing nothing, if they don't fit."""
     layers = [layer for layer in model.layers if ordered_weights(layer)]
-    names = [n for n in _read_names(group, "layer_names") if n in group and _read_names(group[n], "weight_names")]
+    names = [
+        n for n in _read_names(group, "layer_names") if n in group and _read_names(group[n], "weight_names")
+    ]
     if len(names) != len(layers):
         raise ValueError(
-            f"You are trying to load a weight file containing {len(names)} layers into a model with {len(layers)} layers."
+            f"You are trying to load a weight file containing {len(names)} layers into a model "
+            f"with {len(layers)} layers."
         )
     assignments: list[tuple[Variable, np.ndarray]] = []
     for layer, name in zip(layers, names, strict=True):
@@ -278,7 +291,9 @@ def read_weights(group: h5py.Group, model: Any, reshape: bool = False) -> None:
         variable.write(value)
 
 
-def read_weights_by_name(group: h5py.Group, model: Any, skip_mismatch: bool = False, reshape: bool = False) -> None:
+def read_weights_by_name(
+    group: h5py.Group, model: Any, skip_mismatch: bool = False, reshape: bool = False
+) -> None:
     """Set the weights of those layers that the file has under the same name."""
     by_name: dict[str, Layer] = {layer.name: layer for layer in model.layers}
     assignments: list[tuple[Variable, np.ndarray]] = []
@@ -296,7 +311,9 @@ def read_weights_by_name(group: h5py.Group, model: Any, skip_mismatch: bool = Fa
         variable.write(value)
 
 
-def _fitted(layer: Layer, name: str, arrays: list[np.ndarray], reshape: bool) -> list[tuple[Variable, np.ndarray]]:
+def _fitted(
+    layer: Layer, name: str, arrays: list[np.ndarray], reshape: bool
+) -> list[tuple[Variable, np.ndarray]]:
     """The layer's weights with their new values, converted from older layouts and checked."""
     variables = ordered_weights(layer)
     convert = getattr(layer, "convert_saved_weights", None)
@@ -342,7 +359,9 @@ def _reading(filepath: Any) -> Iterator[h5py.Group]:
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        raise OSError(f"Unable to read {_described(filepath)}: not an HDF5 file, or damaged ({error})") from error
+        raise OSError(
+            f"Unable to read {_described(filepath)}: not an HDF5 file, or damaged ({error})"
+        ) from error
     with file:
         try:
             yield file

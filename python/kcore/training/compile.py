@@ -83,7 +83,9 @@ def resolve(
     for i, (name, output) in enumerate(zip(names, outputs, strict=True)):
         resolved = get_loss(found[i])
         weight = 1.0 if weights[i] is None else float(weights[i])
-        endpoints.append(Endpoint(name, output, resolved, weight, None if modes[i] == "samplewise" else modes[i]))
+        endpoints.append(
+            Endpoint(name, output, resolved, weight, None if modes[i] == "samplewise" else modes[i])
+        )
     plain = _metrics_per_output(metrics, names, "metrics")
     weighted = _metrics_per_output(weighted_metrics, names, "weighted_metrics")
     several = len(names) > 1

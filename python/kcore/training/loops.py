@@ -54,10 +54,19 @@ def fit(
     reading: dict[str, Any] = {
         "max_queue_size": max_queue_size, "workers": workers, "use_multiprocessing": use_multiprocessing
     }  # fmt: skip
-    x, y, sample_weight, validation = _validation_parts(x, y, sample_weight, validation_split, validation_data)
+    x, y, sample_weight, validation = _validation_parts(
+        x, y, sample_weight, validation_split, validation_data
+    )
     verbose = _verbosity(verbose)
     train = model._adapted(
-        x, y, sample_weight, batch_size=batch_size, steps=steps_per_epoch, shuffle=shuffle, class_weight=class_weight, **reading
+        x,
+        y,
+        sample_weight,
+        batch_size=batch_size,
+        steps=steps_per_epoch,
+        shuffle=shuffle,
+        class_weight=class_weight,
+        **reading,
     )
     valid = None
     if validation is not None:
@@ -86,7 +95,9 @@ def _validation_parts(x: Any, y: Any, sample_weight: Any, split: float, data: An
         return x, y, sample_weight, (*data, None)[:3]
     if split:
         if is_batch_source(x):
-            raise ValueError("`validation_split` is only supported for arrays; pass `validation_data` with a generator")
+            raise ValueError(
+                "`validation_split` is only supported for arrays; pass `validation_data` with a generator"
+            )
         (x, y, sample_weight), validation = split_validation(x, y, sample_weight, split)
         return x, y, sample_weight, validation
     return x, y, sample_weight, None
@@ -125,7 +136,13 @@ def _configure(
 
 
 def _run_epochs(
-    model: Any, train: Batches, valid: Batches | None, handlers: CallbackList, first: int, epochs: int, freq: Any
+    model: Any,
+    train: Batches,
+    valid: Batches | None,
+    handlers: CallbackList,
+    first: int,
+    epochs: int,
+    freq: Any,
 ) -> None:
     model.stop_training = False
     model._initial_epoch = first
@@ -174,7 +191,9 @@ def _train_epoch(model: Any, train: Batches, handlers: CallbackList, epoch: int)
     return dict(zip(names, averages.results(), strict=True))
 
 
-def _evaluate_batches(model: Any, batches: Batches, handlers: CallbackList, bar: Progbar | None = None) -> list[float]:
+def _evaluate_batches(
+    model: Any, batches: Batches, handlers: CallbackList, bar: Progbar | None = None
+) -> list[float]:
     model.reset_metrics()
     averages = _averages(model)
     per_batch = handlers.defines("on_test_batch_begin") or handlers.defines("on_test_batch_end")
@@ -241,7 +260,9 @@ def predict(
             if bar is not None:
                 bar.update(done if batches.num_samples else index + 1)
     handlers.on_predict_end()
-    results = [np.concatenate(parts) if len(parts) > 1 else parts[0] for parts in zip(*collected, strict=True)]
+    results = [
+        np.concatenate(parts) if len(parts) > 1 else parts[0] for parts in zip(*collected, strict=True)
+    ]
     return results[0] if len(results) == 1 else results
 
 
@@ -250,7 +271,13 @@ def _quiet(model: Any, callbacks: Any, batches: Batches, names: list[str]) -> Ca
     handlers = CallbackList(list(callbacks) if callbacks else [])
     handlers.set_model(model)
     handlers.set_params(
-        {"batch_size": batches.batch_size, "steps": batches.steps, "samples": batches.num_samples, "verbose": 0, "metrics": names}
+        {
+            "batch_size": batches.batch_size,
+            "steps": batches.steps,
+            "samples": batches.num_samples,
+            "verbose": 0,
+            "metrics": names,
+        }
     )
     return handlers
 

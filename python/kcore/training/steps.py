@@ -54,7 +54,10 @@ def build_step(
         train: whether to update the weights.
     """
     trained = [e for e in endpoints if e.trained]
-    ys = [placeholder(shape, dtype, name=f"{e.name}_target") for e, (shape, dtype) in zip(trained, targets, strict=True)]
+    ys = [
+        placeholder(shape, dtype, name=f"{e.name}_target")
+        for e, (shape, dtype) in zip(trained, targets, strict=True)
+    ]
     weights = [
         None if rank is None else placeholder((None,) * rank, e.output.dtype, name=f"{e.name}_sample_weights")
         for e, rank in zip(trained, weighted, strict=True)
@@ -67,7 +70,11 @@ def build_step(
             scope.values.setdefault(variable, cast(value, variable.dtype))
         results = _metrics(endpoints, trained, ys, weights)
         results += _layer_metrics(model)
-        scalars = [total, *(loss for e, loss in zip(trained, each, strict=True) if e.loss_metric_name), *results]
+        scalars = [
+            total,
+            *(loss for e, loss in zip(trained, each, strict=True) if e.loss_metric_name),
+            *results,
+        ]
         vector = ops.stack([ops.reshape(cast(as_tensor(s), total.dtype), ()) for s in scalars])
     inputs = [*model.inputs, *ys, *(w for w in weights if w is not None)]
     optimizer = model.optimizer
@@ -148,9 +155,7 @@ def _train(model: Any, total: Tensor) -> None:
     grads = gradients(total, variables)
     if all(g is None for g in grads):
         raise ValueError("No gradients: the loss does not depend on any trainable weight of the model.")
-    optimizer.apply_gradients(
-        [(g, v) for g, v in zip(grads, variables, strict=True) if g is not None]
-    )
+    optimizer.apply_gradients([(g, v) for g, v in zip(grads, variables, strict=True) if g is not None])
 
 
 def _metrics(

@@ -147,16 +147,21 @@ class Trainer(Network):
 
     def _require_compiled(self) -> None:
         if not self._is_compiled:
-            raise RuntimeError("You must compile a model before training/testing. Use `model.compile(optimizer, loss)`.")
+            raise RuntimeError(
+                "You must compile a model before training/testing. Use `model.compile(optimizer, loss)`."
+            )
 
     def _require_inputs(self, x: Any) -> None:
         """Build a model that doesn't know its inputs yet, from the first data that come."""
         if self.outputs:
             return
-        arrays = [x[k] for k in x] if isinstance(x, dict) else list(x) if isinstance(x, (list, tuple)) else [x]
+        arrays = (
+            [x[k] for k in x] if isinstance(x, dict) else list(x) if isinstance(x, (list, tuple)) else [x]
+        )
         arrays = [np.asarray(a) if not hasattr(a, "shape") else a for a in arrays]
         tensors = [
-            Input(shape=a.shape[1:] if len(a.shape) > 1 else (1,), dtype=_input_dtype(np.dtype(a.dtype))) for a in arrays
+            Input(shape=a.shape[1:] if len(a.shape) > 1 else (1,), dtype=_input_dtype(np.dtype(a.dtype)))
+            for a in arrays
         ]
         self._build_on(tensors)
 
@@ -168,7 +173,9 @@ class Trainer(Network):
             self._resolve_endpoints()
 
     def _input_specs(self) -> list[Spec]:
-        return [Spec(name, tuple(t.shape), t.dtype) for name, t in zip(self.input_names, self.inputs, strict=True)]
+        return [
+            Spec(name, tuple(t.shape), t.dtype) for name, t in zip(self.input_names, self.inputs, strict=True)
+        ]
 
     def _trained(self) -> list[Endpoint]:
         return [e for e in self._endpoints if e.trained]
@@ -363,7 +370,9 @@ class Trainer(Network):
             self.reset_metrics()
         return self._on_batch(x, y, sample_weight, None, False, return_dict)
 
-    def _on_batch(self, x: Any, y: Any, sample_weight: Any, class_weight: Any, train: bool, return_dict: bool) -> Any:
+    def _on_batch(
+        self, x: Any, y: Any, sample_weight: Any, class_weight: Any, train: bool, return_dict: bool
+    ) -> Any:
         batch = self._one_batch(x, y, sample_weight, class_weight)
         results = self.run_step(batch, train)
         if return_dict:
