@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kcore import ops
-from kcore.graph import Function, gradients, placeholder, rng
+from kcore.graph import Function, UpdateScope, constant, gradients, placeholder, rng
 from kcore.ops import random
 
 N = 40_000
@@ -65,20 +65,28 @@ def test_seed_generators():
         random.SeedGenerator(-1)
 
 
-def test_symbolic_numbers_are_drawn_at_each_run():
+def test_numbers_of_a_program_are_drawn_at_each_run():
     x = placeholder((None, 3))
-    noise = (
-        random.normal((ops.shape(x)[0], 3)) if hasattr(ops, "shape") else random.normal((2, 3), symbolic=True)
-    )
-    function = Function([x], [x + noise])
+    function = Function([x], [x + random.normal((ops.shape(x)[0], 3))])
     zeros = np.zeros((2, 3), "float32")
     first, second = function([zeros])[0], function([zeros])[0]
     assert not np.array_equal(first, second)
-    fixed = Function([], [random.uniform((4,), symbolic=True)], seed=lambda: 1, step=lambda: 2)
-    np.testing.assert_array_equal(fixed([])[0], fixed([])[0])
-    a, b = random.uniform((4,), symbolic=True), random.uniform((4,), symbolic=True)
-    a, b = Function([], [a, b])([])
-    assert not np.array_equal(a, b)
+    with UpdateScope():
+        a, b = random.uniform((4,)), random.uniform((4,))
+    fixed = Function([], [a, b], seed=lambda: 1, step=lambda: 2)
+    one, two = fixed([])
+    assert not np.array_equal(one, two)
+    np.testing.assert_array_equal(fixed([])[0], one)
+
+
+def test_a_layers_key_is_its_own():
+    def drawn(name):
+        with UpdateScope():
+            y = random.uniform((4,), seed=rng.LayerKey(name))
+        return Function([], [y], seed=lambda: 1, step=lambda: 2)([])[0]
+
+    np.testing.assert_array_equal(drawn("dropout_1"), drawn("dropout_1"))
+    assert not np.array_equal(drawn("dropout_1"), drawn("dropout_2"))
 
 
 @pytest.mark.parametrize("symbolic", [False, True])
@@ -119,7 +127,7 @@ def test_categorical():
     logits = np.log(np.array([[0.1, 0.2, 0.7], [0.5, 0.5, 1e-9]], "float32"))
     for x in (
         random.categorical(logits, N),
-        Function([], [random.categorical(ops.add(placeholder_free(logits), 0), N)])([])[0],
+        Function([], [random.categorical(ops.add(constant(logits), 0), N)])([])[0],
     ):
         assert x.shape == (2, N)
         assert x.dtype == np.int32
@@ -127,12 +135,6 @@ def test_categorical():
             np.testing.assert_allclose(np.bincount(row, minlength=3) / N, p, atol=0.02)
     with pytest.raises(ValueError, match="must be of shape"):
         random.categorical(np.ones(3), 2)
-
-
-def placeholder_free(value):
-    from kcore.graph import constant
-
-    return constant(value)
 
 
 def test_shuffle():

@@ -99,9 +99,9 @@ def key_of(seed: Any) -> int:
     return _SEEDED | (int(seed) & (_SEEDED - 1))
 
 
-def _draw(op: Op, shape: Any, dtype: str, seed: Any, symbolic: bool = False, **attrs: Any) -> Any:
-    """Draw now, or make a tensor that is drawn at each run: if told so, while a program is being traced,
-    or where an extent is a tensor."""
+def _draw(op: Op, shape: Any, dtype: str, seed: Any, **attrs: Any) -> Any:
+    """Draw now; or make a tensor that is drawn at each run, inside an ``UpdateScope`` (while a program is
+    being traced) or where an extent is a tensor."""
     if isinstance(shape, Tensor):
         value = constant_value(shape)
         shape = list(shape) if value is None else [int(d) for d in value]
@@ -115,7 +115,7 @@ def _draw(op: Op, shape: Any, dtype: str, seed: Any, symbolic: bool = False, **a
         details = {"op": op, "shape": template, "dtype": dtype, "key": key_of(seed), "attrs": attrs}
         return _draw_dynamic.node(extents, details)
     dims = tuple(_extent(d) for d in shape)
-    if symbolic or UpdateScope.current() is not None:
+    if UpdateScope.current() is not None:
         return op.node([], {"shape": dims, "dtype": dtype, "key": key_of(seed), **attrs})
     if seed is None:
         return op.eager([], {"shape": dims, "dtype": dtype, "key": 0, **attrs})
@@ -171,34 +171,31 @@ def uniform(
     maxval: float = 1.0,
     dtype: Any = None,
     seed: Any = None,
-    symbolic: bool = False,
 ) -> Any:
     """Numbers spread evenly over [``minval``, ``maxval``).
+
+    An array, drawn now; while a program is being traced, a tensor that is drawn at each run.
 
     Args:
         shape: of the result; extents may be tensors.
         dtype: a float dtype, ``floatx()`` by default; or an integer one, for integers.
         seed: an integer gives the same numbers at every call; ``None`` draws from the global stream.
-        symbolic: whether to return a tensor that is drawn anew at each run, instead of an array. A shape
-            that holds a tensor gives one anyway.
 
     Raises:
         ValueError: if ``minval`` is not below ``maxval``.
     """
     name = dtypes.standardize(dtype)
     if not dtypes.is_float(name):
-        return randint(shape, minval, maxval, name, seed, symbolic)
-    return _draw(_uniform, shape, name, seed, symbolic, minval=float(minval), maxval=float(maxval))
+        return randint(shape, minval, maxval, name, seed)
+    return _draw(_uniform, shape, name, seed, minval=float(minval), maxval=float(maxval))
 
 
-def randint(
-    shape: Any, minval: int, maxval: int, dtype: Any = "int32", seed: Any = None, symbolic: bool = False
-) -> Any:
+def randint(shape: Any, minval: int, maxval: int, dtype: Any = "int32", seed: Any = None) -> Any:
     """Integers spread evenly over [``minval``, ``maxval``). Arguments as for ``uniform``."""
     name = dtypes.standardize(dtype)
     if name not in ("uint8", "int32", "int64"):
         raise ValueError(f"randint: the dtype must be uint8, int32 or int64, got {name}")
-    return _draw(_uniform, shape, name, seed, symbolic, minval=int(minval), maxval=int(maxval))
+    return _draw(_uniform, shape, name, seed, minval=int(minval), maxval=int(maxval))
 
 
 def normal(
@@ -207,11 +204,10 @@ def normal(
     stddev: float = 1.0,
     dtype: Any = None,
     seed: Any = None,
-    symbolic: bool = False,
 ) -> Any:
     """Numbers of a normal distribution. Arguments as for ``uniform``."""
     name = _float(dtype, "normal")
-    return _draw(_normal, shape, name, seed, symbolic, mean=float(mean), stddev=float(stddev))
+    return _draw(_normal, shape, name, seed, mean=float(mean), stddev=float(stddev))
 
 
 def truncated_normal(
@@ -220,18 +216,15 @@ def truncated_normal(
     stddev: float = 1.0,
     dtype: Any = None,
     seed: Any = None,
-    symbolic: bool = False,
 ) -> Any:
     """Numbers of a normal distribution cut off two standard deviations from its mean."""
     name = _float(dtype, "truncated_normal")
-    return _draw(_truncated_normal, shape, name, seed, symbolic, mean=float(mean), stddev=float(stddev))
+    return _draw(_truncated_normal, shape, name, seed, mean=float(mean), stddev=float(stddev))
 
 
-def bernoulli(
-    shape: Any, p: float = 0.5, dtype: Any = "bool", seed: Any = None, symbolic: bool = False
-) -> Any:
+def bernoulli(shape: Any, p: float = 0.5, dtype: Any = "bool", seed: Any = None) -> Any:
     """1 (true) with probability ``p``, else 0. Arguments as for ``uniform``."""
-    return _draw(_bernoulli, shape, dtypes.standardize(dtype), seed, symbolic, p=float(p))
+    return _draw(_bernoulli, shape, dtypes.standardize(dtype), seed, p=float(p))
 
 
 def categorical(logits: Any, num_samples: int, dtype: Any = "int32", seed: Any = None) -> Any:
