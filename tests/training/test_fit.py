@@ -35,7 +35,7 @@ def test_fit_learns_and_returns_history():
     x, labels = classes()
     model = classifier()
     history = model.fit(
-        x, to_categorical(labels, 3), epochs=30, batch_size=16, validation_split=0.25, verbose=0
+        x, to_categorical(labels, 3), epochs=60, batch_size=16, validation_split=0.25, verbose=0
     )
     assert sorted(history.history) == ["accuracy", "loss", "val_accuracy", "val_loss"]
     assert history.epoch == list(range(30))
@@ -214,7 +214,7 @@ def test_hdf5_data(tmp_path):
     with h5py.File(tmp_path / "data.h5", "w") as file:
         file["x"], file["y"] = x, to_categorical(labels, 3)
         model = classifier()
-        history = model.fit(file["x"], file["y"], shuffle="batch", epochs=20, batch_size=16, verbose=0)
+        history = model.fit(file["x"], file["y"], shuffle="batch", epochs=60, batch_size=16, verbose=0)
         assert history.history["accuracy"][-1] > 0.9
         np.testing.assert_allclose(model.predict(file["x"]), model.predict(x), rtol=1e-6)
 
