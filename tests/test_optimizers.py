@@ -459,7 +459,7 @@ def test_keras_2_configs():
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: optimizers.get("adm"), ValueError, "did you mean 'Adam'"),
+        (lambda: optimizers.get("adm"), ValueError, "did you mean 'adam'"),
         (lambda: optimizers.get("qqqq"), ValueError, "known are .*SGD"),
         (lambda: optimizers.get(3), ValueError, "could not interpret 3"),
         (lambda: optimizers.get(print), ValueError, "could not interpret .* as an optimizer"),

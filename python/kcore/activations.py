@@ -29,9 +29,12 @@ from kcore.ops import (
     tanh_shrink,
     threshold,
 )
+from kcore.ops.nn import SELU_ALPHA, SELU_SCALE
 from kcore.utils.serialization import get_registered_name, serialize_keras_object
 
 __all__ = [
+    "SELU_ALPHA",
+    "SELU_SCALE",
     "celu",
     "deserialize",
     "elu",
@@ -165,7 +168,11 @@ swish = silu
 hard_swish = hard_silu
 
 
-_KNOWN = {name: globals()[name] for name in __all__ if name not in ("deserialize", "get", "serialize")}
+_KNOWN = {
+    name: globals()[name]
+    for name in __all__
+    if callable(globals().get(name)) and name not in ("deserialize", "get", "serialize")
+}
 
 
 def serialize(activation: Any) -> Any:

@@ -268,9 +268,8 @@ class Identity(Initializer):
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> np.ndarray:
         if len(shape) != 2:
             raise ValueError(f"Identity makes matrices, got shape {tuple(shape)}")
-        return np.eye(*shape, dtype=dtypes.standardize(dtype)) * np.asarray(
-            self.gain, dtypes.standardize(dtype)
-        )
+        rows, columns = shape
+        return (self.gain * np.eye(rows, columns)).astype(dtypes.standardize(dtype))
 
     def get_config(self) -> dict[str, Any]:
         return {"gain": self.gain}

@@ -351,7 +351,8 @@ class AUC(_ManyThresholds):
             if isinstance(summation_method, AUCSummationMethod)
             else AUCSummationMethod.from_str(summation_method)
         )
-        super().__init__(open_ended(inner), name, dtype, (num_labels,) if multi_label else ())
+        labels = (num_labels,) if multi_label and num_labels is not None else ()
+        super().__init__(open_ended(inner), name, dtype, labels)
         self.num_thresholds = num_thresholds
         self.multi_label = multi_label
         self.num_labels = num_labels

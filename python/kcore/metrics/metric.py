@@ -59,7 +59,7 @@ class Metric:
         elif "reset_state" in cls.__dict__ and "reset_states" not in cls.__dict__:
             cls.reset_states = cls.reset_state  # type: ignore[method-assign]
 
-    def update_state(self, *args: Any, **kwargs: Any) -> None:
+    def update_state(self, *args: Any, **kwargs: Any) -> Any:
         """Take a batch into account."""
         raise NotImplementedError(f"{type(self).__name__} must define update_state")
 
@@ -90,7 +90,7 @@ class Metric:
         initializer: Any = None,
         dtype: Any = None,
         **kwargs: Any,
-    ) -> Variable:
+    ) -> Any:
         """A variable of the metric's state; zeros unless an ``initializer`` is given."""
         if name is not None and not isinstance(name, str):  # Keras 3: shape, initializer, dtype, name
             name, shape, initializer = kwargs.pop("name", None), name, shape if shape != () else initializer
@@ -101,7 +101,7 @@ class Metric:
 
     def add_variable(
         self, shape: Any, initializer: Any = None, dtype: Any = None, name: str | None = None
-    ) -> Variable:
+    ) -> Any:
         """``add_weight`` in Keras 3's order."""
         return self.add_weight(name, shape, initializer, dtype)
 

@@ -46,6 +46,11 @@ class FBetaScore(Metric):
         self.beta = beta
         self.threshold = threshold
 
+    true_positives: Any
+    false_positives: Any
+    false_negatives: Any
+    intermediate_weights: Any
+
     def _make_variables(self, y_pred: Any) -> None:
         if len(y_pred.shape) != 2 or y_pred.shape[1] is None:
             raise ValueError(
@@ -144,6 +149,11 @@ class R2Score(Metric):
         self.class_aggregation = class_aggregation
         self.num_regressors = num_regressors
         self.num_samples = self.add_weight("num_samples")
+
+    sum: Any
+    squared_sum: Any
+    total_mse: Any
+    count: Any
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         y_true, y_pred = expand_to_same_rank(

@@ -42,8 +42,8 @@ adam = Adam
 adamax = Adamax
 nadam = Nadam
 
-_KNOWN = {cls.__name__: cls for cls in (SGD, RMSprop, Adagrad, Adadelta, Adam, AdamW, Adamax, Nadam)}
-_BY_LOWER_CASE = {name.lower(): name for name in _KNOWN}
+_CLASSES = (SGD, RMSprop, Adagrad, Adadelta, Adam, AdamW, Adamax, Nadam)
+_KNOWN = {name: cls for cls in _CLASSES for name in (cls.__name__, cls.__name__.lower())}
 
 
 def serialize(optimizer: Optimizer) -> Any:
@@ -59,7 +59,7 @@ def deserialize(config: Any, custom_objects: dict | None = None) -> Any:
     """
     name = config.get("class_name") if isinstance(config, dict) else config
     if isinstance(name, str) and get_registered_object(name, custom_objects) is None:
-        name = _BY_LOWER_CASE.get(name.lower(), name)
+        name = name if name in _KNOWN or name.lower() not in _KNOWN else name.lower()
         config = {**config, "class_name": name} if isinstance(config, dict) else name
     return lookup(config, _KNOWN, "optimizer", custom_objects)
 

@@ -29,7 +29,10 @@ class Slot:
         object.__setattr__(self, "_optimizer", optimizer)
         object.__setattr__(self, "_weight", weight)
 
-    def __getattr__(self, name: str) -> Variable:
+    _optimizer: Optimizer
+    _weight: Variable
+
+    def __getattr__(self, name: str) -> Any:
         return self._optimizer.slot_variable(name, self._weight)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -115,7 +118,7 @@ class Optimizer:
                 f"got {ema_overwrite_frequency}"
             )
         self.name = name or type(self).__name__
-        self.iterations = Variable(0, "int64", trainable=False, name="iterations")
+        self.iterations: Any = Variable(0, "int64", trainable=False, name="iterations")
         self.learning_rate = _standardized_rate(learning_rate)
         self.initial_decay = float(decay)
         self.decay = self.hyperparameter("decay", decay)
@@ -146,7 +149,7 @@ class Optimizer:
 
     # --- Hyper-parameters -----------------------------------------------------------------------------
 
-    def hyperparameter(self, name: str, value: float) -> Variable:
+    def hyperparameter(self, name: str, value: float) -> Any:
         """A scalar variable; assigning a number to the attribute that holds it changes its value."""
         return Variable(float(value), dtypes.floatx(), trainable=False, name=name)
 
@@ -170,7 +173,7 @@ class Optimizer:
         self.learning_rate = value
 
     @property
-    def rate(self) -> Tensor:
+    def rate(self) -> Any:
         """The learning rate of this step: after the schedule and ``decay``."""
         rate = self.learning_rate
         if isinstance(rate, LearningRateSchedule):
@@ -180,7 +183,7 @@ class Optimizer:
         return rate
 
     @property
-    def step(self) -> Tensor:
+    def step(self) -> Any:
         """The number of this step, from 1, as a float."""
         return ops.cast(self.iterations, dtypes.floatx()) + 1.0
 
@@ -228,8 +231,8 @@ class Optimizer:
                     self.begin_step()
                     self.update_step(placeholder(weight.shape, weight.dtype), weight, self.rate)
             else:
-                for name, variables in list(self._slots.items()):
-                    if alike in variables:
+                for name, slots in list(self._slots.items()):
+                    if alike in slots:
                         self.slot_variable(name, weight)
             if self.use_ema:
                 self.slot_variable("average", weight)
@@ -270,7 +273,7 @@ class Optimizer:
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Set the state to what ``get_weights`` gave. Raises ``ValueError`` if it does not fit."""
         variables = self.weights
-        if len(weights) == len(variables) - 1 and np.ndim(weights[0] if len(weights) else None) > 0:
+        if len(weights) == len(variables) - 1 and len(weights) > 0 and np.ndim(weights[0]) > 0:
             weights = [0, *weights]  # before Keras 2.3 some optimizers did not save the iterations
         if len(weights) != len(variables):
             raise ValueError(
@@ -355,7 +358,7 @@ class Optimizer:
         weights = self._trained if trainable_variables is None else trainable_variables
         self.apply_gradients(list(zip(grads, weights, strict=True)))
 
-    def _record_step(self, pairs: Sequence[tuple[Any, Variable]]) -> None:
+    def _record_step(self, pairs: Sequence[tuple[Any, Any]]) -> None:
         clipped = self.clipped([g for g, _ in pairs])
         self.begin_step()
         rate = self.rate
@@ -369,7 +372,7 @@ class Optimizer:
                 self._average(w)
         self.iterations.assign_add(1)
 
-    def _average(self, w: Variable) -> None:
+    def _average(self, w: Any) -> None:
         slot = Slot(self, w)
         momentum = ops.where(self.iterations > 0, float(self.ema_momentum), 0.0)
         slot.average = momentum * slot.average + (1.0 - momentum) * w

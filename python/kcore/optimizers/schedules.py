@@ -170,11 +170,12 @@ class CosineDecay(_Decay):
 
     def __call__(self, step: Any) -> Any:
         step = _float(step)
-        start, peak = self.initial_learning_rate, self.warmup_target
-        warming = 0 if peak is None else self.warmup_steps
+        start = self.initial_learning_rate
+        peak = start if self.warmup_target is None else self.warmup_target
+        warming = 0 if self.warmup_target is None else self.warmup_steps
         done = ops.clip((step - warming) / self.decay_steps, 0.0, 1.0)
         cosine = 0.5 * (1.0 + ops.cos(math.pi * done))
-        rate = (start if peak is None else peak) * ((1.0 - self.alpha) * cosine + self.alpha)
+        rate = peak * ((1.0 - self.alpha) * cosine + self.alpha)
         if not warming:
             return rate
         return ops.where(step < warming, start + (peak - start) * (step / warming), rate)

@@ -124,7 +124,7 @@ def broadcast_like(x: Any, like: Any) -> Any:
 
 @composite(deferred=True, infer=lambda x, like: (like.shape, x.dtype))
 def _broadcast_like(x: Tensor, like: Tensor) -> Tensor:
-    return ops.broadcast_to(x, like.shape)
+    return ops.broadcast_to(x, like.shape)  # type: ignore[arg-type]
 
 
 def reduce_weighted_loss(weighted_losses: Any, reduction: str = Reduction.SUM_OVER_BATCH_SIZE) -> Any:
