@@ -39,7 +39,7 @@ def test_fit_learns_and_returns_history():
         x, to_categorical(labels, 3), epochs=60, batch_size=16, validation_split=0.25, verbose=0
     )
     assert sorted(history.history) == ["accuracy", "loss", "val_accuracy", "val_loss"]
-    assert history.epoch == list(range(30))
+    assert history.epoch == list(range(60))
     assert history.history["accuracy"][-1] > 0.95
     assert history.history["val_accuracy"][-1] > 0.9
     assert all(isinstance(v, float) for values in history.history.values() for v in values)
@@ -391,7 +391,7 @@ def test_errors_of_compile():
         model.fit(x, y)
     with pytest.raises(ValueError, match="did you mean 'mean_squared_error'"):
         model.compile("sgd", "mean_sqared_error")
-    with pytest.raises(ValueError, match="adam"):
+    with pytest.raises(ValueError, match="did you mean .Adam"):
         model.compile("addam", "mse")
     with pytest.raises(ValueError, match="accuracy"):
         model.compile("sgd", "mse", metrics=["acuracy"])
