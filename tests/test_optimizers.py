@@ -387,6 +387,49 @@ def test_keras_2_subclass(float64):
     assert copy.clipvalue == 10.0
 
 
+def test_rule_written_for_keras_2_trains_a_model():
+    """Updates are values of one moment: ``iterations`` is still the old one after its update is made."""
+    from kcore import backend as K
+    from kcore.layers import Dense
+    from kcore.models import Sequential
+    from kcore.utils import set_random_seed
+
+    class OldAdam(optimizers.Optimizer):
+        def __init__(self, lr=0.001, **kwargs):
+            super().__init__(**kwargs)
+            with K.name_scope(type(self).__name__):
+                self.iterations = K.variable(0, dtype="int64", name="iterations")
+                self.lr = K.variable(lr, name="lr")
+                self.beta_1 = K.variable(0.9, name="beta_1")
+
+        def get_updates(self, loss, params):
+            grads = self.get_gradients(loss, params)
+            self.updates = [K.update_add(self.iterations, 1)]
+            t = K.cast(self.iterations, K.floatx()) + 1
+            rate = self.lr * (K.sqrt(1.0 - K.pow(0.999, t)) / (1.0 - K.pow(self.beta_1, t)))
+            ms, vs = ([K.zeros(K.int_shape(p)) for p in params] for _ in range(2))
+            self.weights = [self.iterations, *ms, *vs]
+            for p, g, m, v in zip(params, grads, ms, vs, strict=True):
+                new_m = self.beta_1 * m + (1.0 - self.beta_1) * g
+                new_v = 0.999 * v + 0.001 * K.square(g)
+                self.updates += [K.update(m, new_m), K.update(v, new_v)]
+                self.updates.append(K.update(p, p - rate * new_m / (K.sqrt(new_v) + K.epsilon())))
+            return self.updates
+
+    x = np.random.RandomState(0).standard_normal((32, 4))
+    results = []
+    for optimizer in (optimizers.Adam(0.05), OldAdam(0.05)):
+        set_random_seed(1)
+        model = Sequential([Dense(3, activation="tanh", input_dim=4), Dense(1)])
+        model.compile(optimizer, "mse")
+        model.fit(x, x[:, 0], epochs=4, batch_size=16, shuffle=False, verbose=0)
+        results.append(model.get_weights())
+        assert K.get_value(optimizer.iterations) == 8
+    assert len(optimizer.get_weights()) == 9
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
 def test_keras_3_subclass(float64):
     class Heavy(optimizers.Optimizer):
         def __init__(self, learning_rate=0.1, momentum=0.5, **kwargs):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -239,6 +240,14 @@ class UpdateScope:
     def current(cls) -> UpdateScope | None:
         stack = getattr(cls._local, "stack", None)
         return stack[-1] if stack else None
+
+    @classmethod
+    @contextmanager
+    def suspended(cls) -> Iterator[None]:
+        """Inside the ``with`` block no assignment is recorded, and reads see what is stored."""
+        with cls():
+            cls._local.stack[-1] = None
+            yield
 
     def __enter__(self) -> UpdateScope:
         if not hasattr(self._local, "stack"):

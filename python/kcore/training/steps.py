@@ -149,7 +149,9 @@ def _train(model: Any, total: Tensor) -> None:
         return
     optimizer = model.optimizer
     if type(optimizer).get_updates is not Optimizer.get_updates:  # a user's own, in Keras 2's form
-        for variable, value in optimizer.get_updates(total, variables):
+        with UpdateScope.suspended():  # its updates are values of one moment: none sees another's
+            updates = optimizer.get_updates(total, variables)
+        for variable, value in updates:
             variable.assign(value)
         return
     grads = gradients(total, variables)
