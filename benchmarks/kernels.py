@@ -23,6 +23,7 @@ from functools import partial
 from pathlib import Path
 
 import convolution
+import memory
 import numpy as np
 
 from kcore import _core
@@ -107,7 +108,15 @@ def convolution_rows(quick: bool) -> Iterator[Row]:
     return convolution.rows(quick, Row, program, peer("torch"))
 
 
-FAMILIES: dict[str, Callable[[bool], Iterator[Row]]] = {"gemm": gemm_rows, "convolution": convolution_rows}
+def memory_rows(quick: bool) -> Iterator[Row]:
+    return memory.rows(quick, Row, program, peer("torch"))
+
+
+FAMILIES: dict[str, Callable[[bool], Iterator[Row]]] = {
+    "gemm": gemm_rows,
+    "convolution": convolution_rows,
+    "memory": memory_rows,
+}
 
 
 def fma_limit() -> float | None:

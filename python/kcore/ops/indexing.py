@@ -657,7 +657,7 @@ def digitize(x: Any, bins: Any) -> Any:
 @composite(deferred=True, infer=lambda x, *, k, lower: (x.shape, x.dtype))
 def _triangle(x: Any, *, k: int, lower: bool) -> Any:
     kept = np.tri(*x.shape[-2:], k if lower else k - 1, dtype=bool)
-    return where(kept if lower else ~kept, x, 0)
+    return where(kept if lower else ~kept, x, np.zeros((), str(x.dtype)))
 
 
 def _matrix(x: Any, op: str) -> Any:

@@ -627,6 +627,7 @@ def _infer_blocks(x: Tensor, *, block: int, up: bool) -> tuple:
 @composite(deferred=True, infer=_infer_blocks)
 def _move_blocks(x: Any, *, block: int, up: bool) -> Any:
     n, h, w, c = x.shape
+    _infer_blocks(x, block=block, up=up)
     if up:
         apart = reshape(x, (n, h, w, block, block, c // block**2))
         return reshape(transpose(apart, (0, 1, 3, 2, 4, 5)), (n, h * block, w * block, c // block**2))
