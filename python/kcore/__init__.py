@@ -30,6 +30,7 @@ _SUBMODULES = {
     "regularizers",
     "saving",
     "utils",
+    "wrappers",
 }
 _NAMES = {
     "Input": "kcore.layers",
