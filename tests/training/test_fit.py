@@ -391,7 +391,7 @@ def test_errors_of_compile():
         model.fit(x, y)
     with pytest.raises(ValueError, match="did you mean 'mean_squared_error'"):
         model.compile("sgd", "mean_sqared_error")
-    with pytest.raises(ValueError, match="did you mean .Adam"):
+    with pytest.raises(ValueError, match="did you mean 'adam'"):
         model.compile("addam", "mse")
     with pytest.raises(ValueError, match="accuracy"):
         model.compile("sgd", "mse", metrics=["acuracy"])
