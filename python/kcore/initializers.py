@@ -36,7 +36,8 @@ class Initializer:
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Initializer:
         config = dict(config)
-        config.pop("dtype", None)  # written by some versions of Keras
+        for name in ("dtype", "input_axes", "output_axes"):  # written by some versions of Keras
+            config.pop(name, None)
         return cls(**config)
 
     def clone(self) -> Initializer:

@@ -45,13 +45,22 @@ CASES = [
         random=True,
     ),
     LayerCase("gru", lambda: L.GRU(2), STEPS, [1], weights=WEIGHTS, mask="used"),
-    LayerCase("gru_reset_after", lambda: L.GRU(2, reset_after=True, unroll=True), STEPS, weights=WEIGHTS, mask="used"),
     LayerCase(
-        "gru_dropout", lambda: L.GRU(2, dropout=0.3, recurrent_dropout=0.4), STEPS, weights=WEIGHTS, mask="used", random=True
+        "gru_reset_after",
+        lambda: L.GRU(2, reset_after=True, unroll=True),
+        STEPS,
+        weights=WEIGHTS,
+        mask="used",
     ),
     LayerCase(
-        "rnn_of_cells", stacked, STEPS, [1], weights=bidirectional("below", "above"), mask="kept"
+        "gru_dropout",
+        lambda: L.GRU(2, dropout=0.3, recurrent_dropout=0.4),
+        STEPS,
+        weights=WEIGHTS,
+        mask="used",
+        random=True,
     ),
+    LayerCase("rnn_of_cells", stacked, STEPS, [1], weights=bidirectional("below", "above"), mask="kept"),
     LayerCase(
         "bidirectional",
         lambda: L.Bidirectional(L.LSTM(2, return_sequences=True, name="inner")),
@@ -86,9 +95,21 @@ CASES = [
         mask="kept",
     ),
     LayerCase(
-        "time_distributed_conv", lambda: L.TimeDistributed(L.Conv1D(2, 2)), [(2, 3, 4, 2)], [1], weights=["kernel", "bias"], mask="kept"
+        "time_distributed_conv",
+        lambda: L.TimeDistributed(L.Conv1D(2, 2)),
+        [(2, 3, 4, 2)],
+        [1],
+        weights=["kernel", "bias"],
+        mask="kept",
     ),
-    LayerCase("time_distributed_dropout", lambda: L.TimeDistributed(L.Dropout(0.5)), STEPS, [1], mask="kept", random=True),
+    LayerCase(
+        "time_distributed_dropout",
+        lambda: L.TimeDistributed(L.Dropout(0.5)),
+        STEPS,
+        [1],
+        mask="kept",
+        random=True,
+    ),
     LayerCase(
         "time_distributed_batch_normalization",
         lambda: L.TimeDistributed(L.BatchNormalization()),

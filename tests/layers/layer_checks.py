@@ -52,7 +52,10 @@ class LayerCase:
         rng = np.random.default_rng(7)
         if self.inputs is not None:
             return [self.inputs(rng, shape) for shape in self.shapes]
-        return [away_from_kinks(rng, shape, 0.003 + 0.005 * i).astype(dtype) for i, shape in enumerate(self.shapes)]
+        return [
+            away_from_kinks(rng, shape, 0.003 + 0.005 * i).astype(dtype)
+            for i, shape in enumerate(self.shapes)
+        ]
 
 
 def away_from_kinks(rng, shape, offset):

@@ -22,7 +22,8 @@ def test_dense_is_its_formula():
     y = predict(layer, x)
     kernel, bias = layer.get_weights()
     np.testing.assert_allclose(y, np.tanh(x @ kernel + bias), atol=1e-6)
-    assert bias.shape == (3,) and not bias.any()
+    assert bias.shape == (3,)
+    assert not bias.any()
 
 
 def test_layers_compute_at_once_on_arrays():
@@ -63,7 +64,9 @@ def test_unknown_keyword_is_named():
 
 
 def test_regularizers_are_losses():
-    layer = L.Dense(2, kernel_regularizer="l2", bias_regularizer=regularizers.l1(0.5), bias_initializer="ones")
+    layer = L.Dense(
+        2, kernel_regularizer="l2", bias_regularizer=regularizers.l1(0.5), bias_initializer="ones"
+    )
     layer(placeholder((None, 3)))
     kernel, _ = layer.get_weights()
     losses = evaluate(layer.losses)
@@ -113,7 +116,8 @@ def test_spatial_dropout_drops_whole_channels():
     np.testing.assert_array_equal(first, np.broadcast_to(first[:, :, :1, :1], first.shape))
     last = predict(L.SpatialDropout2D(0.5), ones, training=True)
     np.testing.assert_array_equal(last, np.broadcast_to(last[:, :1, :1], last.shape))
-    assert 0 < (first == 0).mean() < 1 and 0 < (last == 0).mean() < 1
+    assert 0 < (first == 0).mean() < 1
+    assert 0 < (last == 0).mean() < 1
 
 
 @pytest.mark.parametrize("rate", [0, 1])
@@ -132,18 +136,21 @@ def test_two_calls_of_a_dropout_layer_draw_different_masks():
 
 def test_gaussian_noise_has_the_given_deviation():
     noise = predict(L.GaussianNoise(0.5), np.zeros((200, 500), "float32"), training=True)
-    assert abs(noise.mean()) < 0.01 and abs(noise.std() - 0.5) < 0.01
+    assert abs(noise.mean()) < 0.01
+    assert abs(noise.std() - 0.5) < 0.01
 
 
 def test_gaussian_dropout_multiplies():
     y = predict(L.GaussianDropout(0.2), np.full((200, 500), 3.0, "float32"), training=True)
-    assert abs(y.mean() - 3) < 0.03 and abs(y.std() - 3 * 0.5) < 0.03
+    assert abs(y.mean() - 3) < 0.03
+    assert abs(y.std() - 3 * 0.5) < 0.03
 
 
 def test_alpha_dropout_keeps_mean_and_variance():
     x = np.random.default_rng(0).normal(size=(300, 500)).astype("float32")
     y = predict(L.AlphaDropout(0.2), x, training=True)
-    assert abs(y.mean()) < 0.02 and abs(y.std() - 1) < 0.02
+    assert abs(y.mean()) < 0.02
+    assert abs(y.std() - 1) < 0.02
 
 
 # Masks.
@@ -191,7 +198,9 @@ def test_reshape_flatten_permute_and_repeat_by_hand():
     x = np.arange(24, dtype="float32").reshape(2, 3, 4)
     np.testing.assert_array_equal(predict(L.Reshape((2, -1)), x), x.reshape(2, 2, 6))
     np.testing.assert_array_equal(predict(L.Flatten(), x), x.reshape(2, 12))
-    np.testing.assert_array_equal(predict(L.Flatten(data_format="channels_first"), x), x.swapaxes(1, 2).reshape(2, 12))
+    np.testing.assert_array_equal(
+        predict(L.Flatten(data_format="channels_first"), x), x.swapaxes(1, 2).reshape(2, 12)
+    )
     np.testing.assert_array_equal(predict(L.Permute((2, 1)), x), x.swapaxes(1, 2))
     np.testing.assert_array_equal(predict(L.RepeatVector(2), x[:, 0]), np.stack([x[:, 0]] * 2, 1))
 
@@ -210,8 +219,18 @@ def test_impossible_shapes_are_refused():
 @pytest.mark.parametrize("batch", [0, 1])
 def test_empty_batches(batch):
     x = np.zeros((batch, 3, 4), "float32")
-    for layer in (L.Flatten(), L.Reshape((4, 3)), L.Dense(2), L.Dropout(0.5), L.LSTM(2), L.TimeDistributed(L.Dense(2))):
-        assert predict(layer, x, training=True).shape == (batch, *layer.compute_output_shape((None, 3, 4))[1:])
+    for layer in (
+        L.Flatten(),
+        L.Reshape((4, 3)),
+        L.Dense(2),
+        L.Dropout(0.5),
+        L.LSTM(2),
+        L.TimeDistributed(L.Dense(2)),
+    ):
+        assert predict(layer, x, training=True).shape == (
+            batch,
+            *layer.compute_output_shape((None, 3, 4))[1:],
+        )
 
 
 # Lambda.
@@ -228,7 +247,8 @@ def test_lambda_passes_arguments():
 
 def test_lambda_with_a_named_function_is_saved_by_name():
     config = L.Lambda(shifted, arguments={"by": 2.0}).get_config()
-    assert config["function"] == "shifted" and config["function_type"] == "function"
+    assert config["function"] == "shifted"
+    assert config["function_type"] == "function"
     with pytest.raises(ValueError, match="shifted"):
         L.Lambda.from_config(config)
     with CustomObjectScope({"shifted": shifted}):
@@ -277,7 +297,9 @@ def test_advanced_activations_by_hand():
     np.testing.assert_allclose(predict(L.PReLU("ones"), x), [[-2, -0.5, 0.25, 3]])
     np.testing.assert_allclose(predict(L.ThresholdedReLU(0.25), x), [[0, 0, 0, 3]])
     np.testing.assert_allclose(predict(L.ReLU(2.0, 0.5, 0.5), x), [[-1.25, -0.5, -0.125, 2]])
-    np.testing.assert_allclose(predict(L.ELU(2.0), x), [[2 * np.expm1(-2), 2 * np.expm1(-0.5), 0.25, 3]], rtol=1e-6)
+    np.testing.assert_allclose(
+        predict(L.ELU(2.0), x), [[2 * np.expm1(-2), 2 * np.expm1(-0.5), 0.25, 3]], rtol=1e-6
+    )
     with pytest.raises(ValueError, match="max_value"):
         L.ReLU(max_value=-1)
     with pytest.raises(ValueError, match="negative_slope"):

@@ -35,7 +35,10 @@ def test_functional_forms(function, want):
 def test_subtract_and_dot():
     np.testing.assert_allclose(run(L.subtract, a, b), a - b)
     np.testing.assert_allclose(run(lambda x: L.dot(x, axes=2), a, b), np.einsum("bij,bkj->bik", a, b))
-    unit = lambda x: x / np.linalg.norm(x, axis=1, keepdims=True)
+
+    def unit(x):
+        return x / np.linalg.norm(x, axis=1, keepdims=True)
+
     cosine = (unit(a[:, 0]) * unit(b[:, 0])).sum(1, keepdims=True)
     np.testing.assert_allclose(run(lambda x: L.dot(x, axes=1, normalize=True), a[:, 0], b[:, 0]), cosine)
 

@@ -56,8 +56,10 @@ def test_a_frozen_layer_updates_nothing_but_still_normalizes_by_the_batch():
     x = rng.normal(5.0, 2.0, (8, 3)).astype("float32")
     t = placeholder((None, 3))
     y = layer(t)
-    assert layer.get_updates_for(t) == [] and layer.updates == []
-    assert layer.trainable_weights == [] and len(layer.non_trainable_weights) == 4
+    assert layer.get_updates_for(t) == []
+    assert layer.updates == []
+    assert layer.trainable_weights == []
+    assert len(layer.non_trainable_weights) == 4
     np.testing.assert_allclose(Function([t], [y])([x], True)[0].mean(0), 0, atol=1e-5)
 
 
@@ -65,7 +67,8 @@ def test_batch_of_one():
     layer = L.BatchNormalization()
     y = step(layer, np.array([[1.0, 2.0]], "float32"))
     np.testing.assert_array_equal(y, np.zeros((1, 2)))
-    assert np.isfinite(layer.get_weights()[3]).all() and (layer.get_weights()[3] >= 0).all()
+    assert np.isfinite(layer.get_weights()[3]).all()
+    assert (layer.get_weights()[3] >= 0).all()
 
 
 def test_the_normalized_axis_must_be_known():

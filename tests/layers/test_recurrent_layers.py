@@ -100,7 +100,8 @@ def test_default_biases():
     for layer in (lstm, gru, after):
         layer(x)
     np.testing.assert_array_equal(lstm.get_weights()[2], [0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0])
-    assert gru.get_weights()[2].shape == (9,) and after.get_weights()[2].shape == (2, 9)
+    assert gru.get_weights()[2].shape == (9,)
+    assert after.get_weights()[2].shape == (2, 9)
     assert not L.LSTM(3, unit_forget_bias=False).cell.unit_forget_bias
 
 
@@ -154,7 +155,8 @@ def test_zero_output_for_mask():
     x = rng.normal(size=(1, 3, 2)).astype("float32")
     layer = L.LSTM(2, return_sequences=True, zero_output_for_mask=True)
     y = run(layer, x, mask=K.constant([[True, False, True]], "bool"))
-    assert not y[0, 1].any() and y[0, 2].any()
+    assert not y[0, 1].any()
+    assert y[0, 2].any()
     assert L.LSTM.from_config(layer.get_config()).zero_output_for_mask
 
 
@@ -244,7 +246,12 @@ def test_errors_of_states():
 
 def test_one_mask_serves_all_steps():
     layer = L.SimpleRNN(
-        4, activation="linear", dropout=0.5, kernel_initializer="identity", recurrent_initializer="zeros", return_sequences=True
+        4,
+        activation="linear",
+        dropout=0.5,
+        kernel_initializer="identity",
+        recurrent_initializer="zeros",
+        return_sequences=True,
     )
     y = run(layer, np.ones((16, 6, 4), "float32"), training=True)
     np.testing.assert_array_equal(y, np.broadcast_to(y[:, :1], y.shape))
@@ -253,7 +260,11 @@ def test_one_mask_serves_all_steps():
 
 def test_recurrent_dropout_masks_the_state_alone():
     layer = L.SimpleRNN(
-        4, activation="linear", recurrent_dropout=0.5, kernel_initializer="zeros", recurrent_initializer="identity"
+        4,
+        activation="linear",
+        recurrent_dropout=0.5,
+        kernel_initializer="zeros",
+        recurrent_initializer="identity",
     )
     x, h = L.Input((3, 2)), L.Input((4,))
     f = Function([x, h], [layer(x, initial_state=h)])
@@ -373,7 +384,8 @@ def test_regularizers_and_constraints_reach_the_weights():
     layer(placeholder((None, 3, 2)))
     assert len(layer.losses) == 2
     assert layer.weights[2].constraint is not None
-    assert layer.units == 2 and layer.activation is layer.cell.activation
+    assert layer.units == 2
+    assert layer.activation is layer.cell.activation
 
 
 def test_a_layer_in_float64():

@@ -56,7 +56,8 @@ def test_time_distributed_hands_inner_masks_to_the_layer():
     mask, outer, out = Function([t], [embedded._keras_mask, y._keras_mask, y])([ids])
     np.testing.assert_array_equal(mask, ids != 0)
     np.testing.assert_array_equal(outer, [[True, True], [False, True]])
-    assert not out[1, 0].any() and out[0].all()
+    assert not out[1, 0].any()
+    assert out[0].all()
 
 
 def test_time_distributed_updates_and_losses_are_the_layers():
@@ -64,10 +65,13 @@ def test_time_distributed_updates_and_losses_are_the_layers():
     layer = L.TimeDistributed(inner)
     x = L.Input((3, 2))
     layer(x)
-    assert len(layer.updates) == 2 and len(layer.losses) == 1
-    assert len(layer.trainable_weights) == 2 and len(layer.non_trainable_weights) == 2
+    assert len(layer.updates) == 2
+    assert len(layer.losses) == 1
+    assert len(layer.trainable_weights) == 2
+    assert len(layer.non_trainable_weights) == 2
     inner.trainable = False
-    assert layer.updates == [] and len(layer.non_trainable_weights) == 4
+    assert layer.updates == []
+    assert len(layer.non_trainable_weights) == 4
 
 
 def test_wrappers_want_layers():
@@ -136,7 +140,9 @@ def test_bidirectional_takes_initial_states():
     y = layer(t, initial_state=states)
     start = [rng.normal(size=(2, 2)).astype("float32") for _ in states]
     out = Function([t, *states], y)([x, *start])
-    for half, (inner, begin) in enumerate(zip((layer.forward_layer, layer.backward_layer), start, strict=True)):
+    for half, (inner, begin) in enumerate(
+        zip((layer.forward_layer, layer.backward_layer), start, strict=True)
+    ):
         tt, s = placeholder((None, 6, 3)), placeholder((None, 2))
         want = Function([tt, s], [inner(tt, initial_state=s)[1]])([x, begin])[0]
         np.testing.assert_allclose(out[1 + half], want, atol=1e-6)
@@ -157,7 +163,8 @@ def test_stateful_bidirectional():
     layer = L.Bidirectional(L.SimpleRNN(2, stateful=True))
     x = L.Input(batch_shape=(2, 3, 2))
     y = layer(x)
-    assert layer.stateful and len(layer.weights) == 6
+    assert layer.stateful
+    assert len(layer.weights) == 6
     f = Function([x], [y], layer.updates)
     values = rng.normal(size=(2, 3, 2)).astype("float32")
     first = f([values])[0]
@@ -172,9 +179,11 @@ def test_bidirectional_names_weights_and_config():
     assert layer.weights[0].name == "both/forward_inner/kernel:0"
     assert layer.weights[3].name == "both/backward_inner/kernel:0"
     config = layer.get_config()
-    assert config["layer"]["class_name"] == "LSTM" and config["merge_mode"] == "concat"
+    assert config["layer"]["class_name"] == "LSTM"
+    assert config["merge_mode"] == "concat"
     copy = L.Bidirectional.from_config(config)
-    assert copy.forward_layer.name == "forward_inner" and copy.backward_layer.go_backwards
+    assert copy.forward_layer.name == "forward_inner"
+    assert copy.backward_layer.go_backwards
 
 
 def test_bidirectional_takes_another_backward_layer():

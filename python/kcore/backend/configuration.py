@@ -56,7 +56,9 @@ def normalize_data_format(value: str | None) -> str:
     """``value``, or the default where it is ``None``. Raises ``ValueError`` for anything but the two known ones."""
     data_format = image_data_format() if value is None else str(value).lower()
     if data_format not in ("channels_first", "channels_last"):
-        raise ValueError(f'The `data_format` argument must be one of "channels_first", "channels_last". Received: {value}')
+        raise ValueError(
+            f'The `data_format` argument must be one of "channels_first", "channels_last". Received: {value}'
+        )
     return data_format
 
 

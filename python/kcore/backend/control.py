@@ -232,5 +232,7 @@ def _fold(fn: Callable, elems: Any, initializer: Any, reverse: bool) -> Any:
     elems = as_tensor(elems)
     if initializer is None:
         initializer, elems = (elems[-1], elems[:-1]) if reverse else (elems[0], elems[1:])
-    _, (final,) = scan(lambda slices, states: ([], [fn(states[0], slices[0])]), [elems], [initializer], reverse)
+    _, (final,) = scan(
+        lambda slices, states: ([], [fn(states[0], slices[0])]), [elems], [initializer], reverse
+    )
     return final

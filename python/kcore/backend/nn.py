@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from kcore import activations, ops
 from kcore.backend.configuration import normalize_data_format
+from kcore.conv_arithmetic import deconv_length, normalize_tuple
 
 __all__ = [
     "batch_normalization",
@@ -59,7 +62,9 @@ def categorical_crossentropy(target: Any, output: Any, from_logits: bool = False
     return ops.categorical_crossentropy(target, output, from_logits=from_logits, axis=axis)
 
 
-def sparse_categorical_crossentropy(target: Any, output: Any, from_logits: bool = False, axis: int = -1) -> Any:
+def sparse_categorical_crossentropy(
+    target: Any, output: Any, from_logits: bool = False, axis: int = -1
+) -> Any:
     """The cross-entropy of integer targets and probabilities (or logits)."""
     return ops.sparse_categorical_crossentropy(target, output, from_logits=from_logits, axis=axis)
 
@@ -124,7 +129,9 @@ def conv1d(
     data_format = normalize_data_format(data_format)
     if padding == "causal":
         past = dilation_rate * (kernel.shape[0] - 1)
-        widths = [(0, 0), (0, 0), (past, 0)] if data_format == "channels_first" else [(0, 0), (past, 0), (0, 0)]
+        widths = (
+            [(0, 0), (0, 0), (past, 0)] if data_format == "channels_first" else [(0, 0), (past, 0), (0, 0)]
+        )
         x, padding = ops.pad(x, widths), "valid"
     return ops.conv(x, kernel, strides, padding, data_format, dilation_rate)
 
@@ -152,16 +159,20 @@ def conv2d_transpose(
     """The gradient of ``conv2d`` for its input, of shape ``output_shape`` (whose batch doesn't matter)."""
     data_format = normalize_data_format(data_format)
     space = slice(2, 4) if data_format == "channels_first" else slice(1, 3)
-    strides, dilation_rate = ((v, v) if isinstance(v, int) else tuple(v) for v in (strides, dilation_rate))
-    output_padding: list[int] | None = []
-    geometry = zip(x.shape[space], tuple(output_shape)[space], kernel.shape[:2], strides, dilation_rate, strict=True)
-    for extent, wanted, size, stride, dilation in geometry:
-        if extent is None or not isinstance(wanted, int):
-            output_padding = None
-            break
-        span = (size - 1) * dilation + 1
-        least = (extent - 1) * stride + span - (2 * (span // 2) if padding == "same" else 0)
-        output_padding.append(wanted - least)  # type: ignore[union-attr]
+    strides, dilation = (
+        normalize_tuple(strides, 2, "strides"),
+        normalize_tuple(dilation_rate, 2, "dilation_rate"),
+    )
+
+    def lengths(added: int | None) -> list[int | None]:
+        sizes = zip(x.shape[space], strides, kernel.shape[:2], dilation, strict=True)
+        return [deconv_length(d, s, k, padding, added, rate) for d, s, k, rate in sizes]
+
+    output_padding = None
+    wanted = tuple(output_shape)[space]
+    usual, least = lengths(None), lengths(0)
+    if None not in usual and all(isinstance(w, (int, np.integer)) for w in wanted) and list(wanted) != usual:
+        output_padding = [int(w) - d for w, d in zip(wanted, least, strict=True)]
     return ops.conv_transpose(x, kernel, strides, padding, output_padding, data_format, dilation_rate)
 
 
@@ -175,7 +186,13 @@ def separable_conv1d(
     dilation_rate: int = 1,
 ) -> Any:
     return ops.separable_conv(
-        x, depthwise_kernel, pointwise_kernel, strides, padding, normalize_data_format(data_format), dilation_rate
+        x,
+        depthwise_kernel,
+        pointwise_kernel,
+        strides,
+        padding,
+        normalize_data_format(data_format),
+        dilation_rate,
     )
 
 
@@ -189,7 +206,13 @@ def separable_conv2d(
     dilation_rate: Any = (1, 1),
 ) -> Any:
     return ops.separable_conv(
-        x, depthwise_kernel, pointwise_kernel, strides, padding, normalize_data_format(data_format), dilation_rate
+        x,
+        depthwise_kernel,
+        pointwise_kernel,
+        strides,
+        padding,
+        normalize_data_format(data_format),
+        dilation_rate,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from kcore.graph import Tensor, Variable, composite, dtypes
+from kcore.graph import Tensor, UpdateScope, Variable, composite, dtypes
 from kcore.ops import random
 
 __all__ = [
@@ -23,7 +23,8 @@ __all__ = [
 
 def _drawn(distribution: Callable, *args: Any, **kwargs: Any) -> Any:
     """A tensor, never an array, so that a program draws anew at each run."""
-    return distribution(*args, symbolic=True, **kwargs)
+    with UpdateScope():  # where ops take it that a program is being traced
+        return distribution(*args, **kwargs)
 
 
 def random_normal(
@@ -76,7 +77,9 @@ def random_normal_variable(
     return Variable(random.normal(shape, mean, scale, dtype=dtypes.standardize(dtype), seed=seed), name=name)
 
 
-def dropout(x: Any, level: float, noise_shape: Sequence[int | None] | None = None, seed: int | None = None) -> Any:
+def dropout(
+    x: Any, level: float, noise_shape: Sequence[int | None] | None = None, seed: int | None = None
+) -> Any:
     """``x`` with the fraction ``level`` of its elements zeroed, the others divided by ``1 - level``.
 
     Args:
@@ -86,8 +89,10 @@ def dropout(x: Any, level: float, noise_shape: Sequence[int | None] | None = Non
 
 
 def _mask_shape(x: Any, noise_shape: tuple | None) -> tuple:
-    return tuple(x.shape) if noise_shape is None else tuple(
-        d if s is None else s for s, d in zip(noise_shape, x.shape, strict=True)
+    return (
+        tuple(x.shape)
+        if noise_shape is None
+        else tuple(d if s is None else s for s, d in zip(noise_shape, x.shape, strict=True))
     )
 
 
@@ -96,7 +101,9 @@ def _keep_mask(x: Any, *, level: float, noise_shape: tuple | None, seed: int | N
     return random_binomial(_mask_shape(x, noise_shape), 1.0 - level, dtype="bool", seed=seed)
 
 
-def keep_mask(x: Any, level: float, noise_shape: Sequence[int | None] | None = None, seed: int | None = None) -> Any:
+def keep_mask(
+    x: Any, level: float, noise_shape: Sequence[int | None] | None = None, seed: int | None = None
+) -> Any:
     """Booleans that are false with probability ``level``, of ``noise_shape`` or else of the shape of ``x``."""
     shape = None if noise_shape is None else tuple(noise_shape)
     return _keep_mask(x, level=level, noise_shape=shape, seed=seed)

@@ -53,12 +53,16 @@ __all__ = [
 ]
 
 
-def variable(value: Any, dtype: str | None = None, name: str | None = None, constraint: Any = None) -> Variable:
+def variable(
+    value: Any, dtype: str | None = None, name: str | None = None, constraint: Any = None
+) -> Variable:
     """A variable that starts with ``value``; ``floatx()`` unless ``dtype`` says otherwise."""
     return Variable(value, dtypes.standardize(dtype), name=name, constraint=constraint)
 
 
-def constant(value: Any, dtype: str | None = None, shape: Sequence[int] | None = None, name: str | None = None) -> Tensor:
+def constant(
+    value: Any, dtype: str | None = None, shape: Sequence[int] | None = None, name: str | None = None
+) -> Tensor:
     """A tensor of a fixed value, broadcast to ``shape`` if given."""
     array = dtypes.as_array(value, dtypes.standardize(dtype))
     return graph.constant(array if shape is None else np.broadcast_to(array, tuple(shape)), name=name)
@@ -84,7 +88,9 @@ def placeholder(
 def is_keras_tensor(x: Any) -> bool:
     """Whether a layer returned ``x``. Raises ``ValueError`` for anything but a tensor."""
     if not is_tensor(x):
-        raise ValueError(f"Unexpectedly found an instance of type `{type(x)}`. Expected a symbolic tensor instance.")
+        raise ValueError(
+            f"Unexpectedly found an instance of type `{type(x)}`. Expected a symbolic tensor instance."
+        )
     return getattr(x, "_keras_history", None) is not None
 
 

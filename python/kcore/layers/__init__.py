@@ -22,7 +22,9 @@ def serialize(layer: Layer) -> dict[str, Any]:
     return serialize_keras_object(layer)
 
 
-def deserialize(config: dict[str, Any], custom_objects: dict[str, Any] | None = None, safe_mode: bool = True) -> Any:
+def deserialize(
+    config: dict[str, Any], custom_objects: dict[str, Any] | None = None, safe_mode: bool = True
+) -> Any:
     """The layer that ``serialize`` described.
 
     Raises:

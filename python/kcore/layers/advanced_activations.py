@@ -62,12 +62,16 @@ class PReLU(_Activation):
         self.alpha_initializer = initializers.get(alpha_initializer)
         self.alpha_regularizer = regularizers.get(alpha_regularizer)
         self.alpha_constraint = constraints.get(alpha_constraint)
-        self.shared_axes = [shared_axes] if isinstance(shared_axes, int) else shared_axes and list(shared_axes)
+        self.shared_axes = (
+            [shared_axes] if isinstance(shared_axes, int) else shared_axes and list(shared_axes)
+        )
 
     def build(self, input_shape: tuple) -> None:
         shared = [axis % len(input_shape) for axis in self.shared_axes or ()]
         if 0 in shared:
-            raise ValueError(f"layer '{self.name}': the batch axis cannot be shared, got shared_axes={self.shared_axes}")
+            raise ValueError(
+                f"layer '{self.name}': the batch axis cannot be shared, got shared_axes={self.shared_axes}"
+            )
         shape = tuple(1 if axis in shared else d for axis, d in enumerate(input_shape))[1:]
         self.alpha = self.add_weight(
             "alpha",
@@ -135,7 +139,11 @@ class ReLU(_Activation):
     """
 
     def __init__(
-        self, max_value: float | None = None, negative_slope: float = 0.0, threshold: float = 0.0, **kwargs: Any
+        self,
+        max_value: float | None = None,
+        negative_slope: float = 0.0,
+        threshold: float = 0.0,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         if max_value is not None and max_value < 0:

@@ -11,8 +11,18 @@ from typing import Any
 import numpy as np
 
 from kcore import constraints, initializers, regularizers
-from kcore.backend.configuration import get_uid, name_scope, name_scope_stack, reset_uids
-from kcore.graph import Tensor, UpdateScope, Variable, constant, dtypes, evaluate, learning_phase, placeholder, rng
+from kcore.backend.configuration import get_uid, name_scope, name_scope_stack
+from kcore.graph import (
+    Tensor,
+    UpdateScope,
+    Variable,
+    constant,
+    dtypes,
+    evaluate,
+    learning_phase,
+    placeholder,
+    rng,
+)
 from kcore.graph.phase import learning_phase_scope
 from kcore.graph.primitives import identity, switch
 from kcore.layers.node import History, Node, flatten, history, map_structure, unpack
@@ -34,6 +44,10 @@ _BASE_ARGUMENTS = {
     "trainable",
     "weights",
 }
+
+# Keras 3 writes these into configs, as None where they aren't used.
+_NOT_WANTED = {"lora_alpha", "lora_rank", "quantization_config"}
+
 
 def snake_case(name: str) -> str:
     """``Conv2DTranspose`` -> ``conv2d_transpose``, as Keras names layers."""
@@ -97,6 +111,7 @@ class Layer:
         self._layers: list[Layer] = []
         self._trainable_weights: list[Variable] = []
         self._non_trainable_weights: list[Variable] = []
+        kwargs = {k: v for k, v in kwargs.items() if v is not None or k not in _NOT_WANTED}
         unknown = set(kwargs) - _BASE_ARGUMENTS
         if unknown:
             raise TypeError(
@@ -109,7 +124,7 @@ class Layer:
         if not isinstance(self.name, str):
             raise TypeError(f"a layer's name must be a string, got {self.name!r}")
         self.trainable = bool(kwargs.get("trainable", True))
-        self.dtype = dtypes.standardize(kwargs.get("dtype") or kwargs.get("input_dtype"))
+        self.dtype = dtypes.standardize(_dtype_name(kwargs.get("dtype") or kwargs.get("input_dtype")))
         self.built = False
         self.input_spec: Any = None
         self.supports_masking = False
@@ -646,6 +661,8 @@ class Layer:
         config = self._base_config()
         for name in _constructor_arguments(type(self)):
             config[name] = _plain(getattr(self, name))
+        if getattr(self, "seed", None) is not None:
+            config["seed"] = self.seed
         if self.activity_regularizer is not None:
             config["activity_regularizer"] = _plain(self.activity_regularizer)
         return config
@@ -675,6 +692,14 @@ def _constructor_arguments(cls: type) -> list[str]:
 
 def _plain(value: Any) -> Any:
     return value if isinstance(value, (tuple, list, dict)) else serialize_keras_object(value)
+
+
+def _dtype_name(dtype: Any) -> Any:
+    """The dtype itself, or the one in which a dtype policy (or its config) keeps weights."""
+    if isinstance(dtype, dict):
+        dtype = dtype.get("config", {}).get("name")
+    name = dtype if isinstance(dtype, str) else getattr(dtype, "variable_dtype", dtype)
+    return "float32" if isinstance(name, str) and name.startswith("mixed_") else name
 
 
 def _batch_input_shape(kwargs: dict[str, Any]) -> tuple | None:

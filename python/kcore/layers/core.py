@@ -72,7 +72,9 @@ class Dense(Layer):
     def build(self, input_shape: tuple) -> None:
         input_dim = input_shape[-1]
         if input_dim is None:
-            raise ValueError(f"layer '{self.name}': the last dimension of the input must be known, got {input_shape}")
+            raise ValueError(
+                f"layer '{self.name}': the last dimension of the input must be known, got {input_shape}"
+            )
         self.kernel = self.add_weight(
             "kernel",
             (input_dim, self.units),
@@ -384,7 +386,9 @@ class Lambda(Layer):
         self.mask = mask
         self.supports_masking = mask is not None
         if not (output_shape is None or callable(output_shape) or isinstance(output_shape, (tuple, list))):
-            raise TypeError(f"Lambda: `output_shape` must be None, a tuple or a function, got {output_shape!r}")
+            raise TypeError(
+                f"Lambda: `output_shape` must be None, a tuple or a function, got {output_shape!r}"
+            )
         self._output_shape = output_shape
         self.built = True
 
@@ -403,7 +407,9 @@ class Lambda(Layer):
         if callable(self._output_shape):
             shape = self._output_shape(input_shape)
             if not isinstance(shape, (list, tuple)):
-                raise ValueError(f"Lambda: `output_shape` function must return a tuple or a list of tuples, got {shape!r}")
+                raise ValueError(
+                    f"Lambda: `output_shape` function must return a tuple or a list of tuples, got {shape!r}"
+                )
             return [tuple(s) for s in shape] if isinstance(shape[0], (list, tuple)) else tuple(shape)
         first = input_shape[0] if isinstance(input_shape, list) else input_shape
         return (first[0] if first else None, *self._output_shape)
@@ -457,7 +463,10 @@ def _load(value: Any, kind: str | None, what: str, custom_objects: dict, safe_mo
         return func_load(value, globs=names, safe_mode=safe_mode)
     if kind == "function" or isinstance(value, (str, dict)):
         return deserialize_keras_object(
-            value, custom_objects=custom_objects, printable_module_name=f"{what} in Lambda layer", safe_mode=safe_mode
+            value,
+            custom_objects=custom_objects,
+            printable_module_name=f"{what} in Lambda layer",
+            safe_mode=safe_mode,
         )
     return tuple(value) if isinstance(value, list) else value
 

@@ -55,9 +55,13 @@ class _Merge(Layer):
         if not isinstance(shapes, (list, tuple)) or not shapes or not isinstance(shapes[0], (list, tuple)):
             raise ValueError(f"A {name} layer should be called on a list of inputs.")
         if self.exactly is not None and len(shapes) != self.exactly:
-            raise ValueError(f"A {name} layer should be called on exactly {self.exactly} inputs, got {len(shapes)}.")
+            raise ValueError(
+                f"A {name} layer should be called on exactly {self.exactly} inputs, got {len(shapes)}."
+            )
         if len({shape[0] for shape in shapes if shape and shape[0] is not None} - {1}) > 1:
-            raise ValueError(f"Can not merge tensors with different batch sizes. Got tensors with shapes: {list(shapes)}")
+            raise ValueError(
+                f"Can not merge tensors with different batch sizes. Got tensors with shapes: {list(shapes)}"
+            )
 
     def _merged_shape(self, shapes: Sequence[tuple]) -> tuple:
         ndim = max(map(len, shapes))
@@ -86,7 +90,9 @@ class _Merge(Layer):
         if mask is None:
             return None
         if not isinstance(mask, (list, tuple)) or len(mask) != len(inputs):
-            raise ValueError(f"layer '{self.name}': `mask` must be a list of one mask for each input, got {mask!r}")
+            raise ValueError(
+                f"layer '{self.name}': `mask` must be a list of one mask for each input, got {mask!r}"
+            )
         masks = [m for m in mask if m is not None]
         return functools.reduce(ops.logical_and, masks) if masks else None
 

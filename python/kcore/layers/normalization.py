@@ -47,10 +47,11 @@ class BatchNormalization(Layer):
         gamma_constraint: Any = None,
         **kwargs: Any,
     ):
-        for name in ("renorm", "synchronized"):
-            if kwargs.pop(name, False):
-                raise ValueError(f"BatchNormalization: {name}=True is not supported")
-        kwargs.pop("fused", None)
+        for name in ("renorm", "synchronized", "virtual_batch_size"):
+            if kwargs.pop(name, None):
+                raise ValueError(f"BatchNormalization: {name} is not supported")
+        for name in ("fused", "renorm_clipping", "renorm_momentum"):  # mean nothing without renorm
+            kwargs.pop(name, None)
         super().__init__(**kwargs)
         if isinstance(axis, (list, tuple)):
             (axis,) = axis

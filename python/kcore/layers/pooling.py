@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from kcore import backend, ops
+from kcore.conv_arithmetic import conv_output_length
 from kcore.layers.base import InputSpec, Layer
-from kcore.layers.convolutional.convolution import conv_output_length, extents, one_of
+from kcore.layers.convolutional.convolution import extents, one_of
 
 __all__ = [
     "AveragePooling1D",

@@ -131,16 +131,18 @@ class Bidirectional(Wrapper):
         backward = kwargs.pop("backward_layer", None)
         if merge_mode not in ("sum", "mul", "ave", "concat", None):
             raise ValueError(
-                f'Invalid merge mode. Merge mode should be one of {{"sum", "mul", "ave", "concat", None}}, got {merge_mode!r}'
+                'Invalid merge mode. Merge mode should be one of {"sum", "mul", "ave", "concat", None}, '
+                f"got {merge_mode!r}"
             )
         if not isinstance(layer, Layer) or not hasattr(layer, "return_sequences"):
             raise ValueError(f"Bidirectional must be initialized with a recurrent layer, got {layer!r}")
         super().__init__(layer, weights=weights, **kwargs)
         self.merge_mode = merge_mode
         config = layer.get_config()
-        self.forward_layer = _like(layer, {**config, "name": f"forward_{layer.name}"})
+        plain_name = layer.name.removeprefix("forward_")
+        self.forward_layer = _like(layer, {**config, "name": f"forward_{plain_name}"})
         if backward is None:
-            backward_config = {**config, "name": f"backward_{layer.name}"}
+            backward_config = {**config, "name": f"backward_{plain_name}"}
             backward_config["go_backwards"] = not layer.go_backwards
             self.backward_layer = _like(layer, backward_config)
         else:
@@ -172,7 +174,9 @@ class Bidirectional(Wrapper):
         self.input_spec = None
         self.built = True
 
-    def __call__(self, inputs: Any, *args: Any, initial_state: Any = None, constants: Any = None, **kwargs: Any) -> Any:
+    def __call__(
+        self, inputs: Any, *args: Any, initial_state: Any = None, constants: Any = None, **kwargs: Any
+    ) -> Any:
         if isinstance(inputs, (list, tuple)):
             extra = list(inputs[1:])
             if constants is None and self._num_constants:
@@ -293,5 +297,3 @@ def _like(layer: Any, config: dict[str, Any]) -> Any:
     cells = [layer.cell, *getattr(layer.cell, "cells", [])] if hasattr(layer, "cell") else []
     with CustomObjectScope({type(c).__name__: type(c) for c in cells}):
         return type(layer).from_config(config)
-
-

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kcore import activations, backend, constraints, initializers, ops, regularizers
+from kcore.conv_arithmetic import conv_output_length, deconv_length, normalize_tuple
 from kcore.layers.base import InputSpec, Layer
 
 __all__ = ["Conv1D", "Conv2D", "Conv2DTranspose", "Convolution1D", "Convolution2D", "Convolution2DTranspose"]
@@ -101,7 +102,9 @@ class Convolution(Layer):
     def build(self, input_shape: tuple) -> None:
         channels = self.input_channels(input_shape)
         if channels % self.groups:
-            raise ValueError(f"layer '{self.name}': {channels} input channels cannot be cut into {self.groups} groups")
+            raise ValueError(
+                f"layer '{self.name}': {channels} input channels cannot be cut into {self.groups} groups"
+            )
         self.kernel = self.add_kernel("kernel", (*self.kernel_size, channels // self.groups, self.filters))
         self.bias = self.add_kernel("bias", (self.filters,), "bias") if self.use_bias else None
         self.built = True
@@ -194,7 +197,11 @@ class Conv1D(Convolution):
         if self.padding != "causal":
             return super().convolve(inputs)
         past = self.dilation_rate[0] * (self.kernel_size[0] - 1)
-        widths = [(0, 0), (0, 0), (past, 0)] if self.data_format == "channels_first" else [(0, 0), (past, 0), (0, 0)]
+        widths = (
+            [(0, 0), (0, 0), (past, 0)]
+            if self.data_format == "channels_first"
+            else [(0, 0), (past, 0), (0, 0)]
+        )
         padded = ops.pad(inputs, widths)
         return ops.conv(padded, self.kernel, self.strides, "valid", self.data_format, self.dilation_rate)
 
@@ -300,7 +307,9 @@ class Conv2DTranspose(Convolution):
             bias_constraint=bias_constraint,
             **kwargs,
         )
-        self.output_padding = None if output_padding is None else extents(output_padding, 2, "output_padding", 0)
+        self.output_padding = (
+            None if output_padding is None else extents(output_padding, 2, "output_padding", 0)
+        )
         for stride, padding_ in zip(self.strides, self.output_padding or (), strict=False):
             if stride <= padding_:
                 raise ValueError(
@@ -326,8 +335,8 @@ class Conv2DTranspose(Convolution):
 
     def output_length(self, extent: int | None, axis: int) -> int | None:
         added = None if self.output_padding is None else self.output_padding[axis]
-        return conv_transpose_output_length(
-            extent, self.kernel_size[axis], self.padding, self.strides[axis], self.dilation_rate[axis], added
+        return deconv_length(
+            extent, self.strides[axis], self.kernel_size[axis], self.padding, added, self.dilation_rate[axis]
         )
 
 
@@ -338,40 +347,13 @@ Convolution2DTranspose = Conv2DTranspose
 
 def extents(value: int | Sequence[int], rank: int, name: str, least: int = 1) -> tuple[int, ...]:
     """``value`` for each of ``rank`` axes. Raises ``ValueError`` unless they are integers ``>= least``."""
-    values = (value,) * rank if isinstance(value, int) else tuple(value)
-    if len(values) != rank or any(int(v) != v or v < least for v in values):
+    values = normalize_tuple(value, rank, name)
+    if any(v < least for v in values):
         raise ValueError(f"`{name}` must be {rank} integer(s) of at least {least}, got {value!r}")
-    return tuple(int(v) for v in values)
+    return values
 
 
 def one_of(value: str, allowed: tuple[str, ...], name: str) -> str:
     if value not in allowed:
         raise ValueError(f"`{name}` must be one of {', '.join(map(repr, allowed))}, got {value!r}")
     return value
-
-
-def conv_output_length(
-    extent: int | None, kernel_size: int, padding: str, stride: int, dilation: int = 1
-) -> int | None:
-    """The extent of a convolution's or pooling's output along one axis."""
-    if extent is None:
-        return None
-    covered = (kernel_size - 1) * dilation
-    return (extent - covered + stride - 1) // stride if padding == "valid" else (extent + stride - 1) // stride
-
-
-def conv_transpose_output_length(
-    extent: int | None,
-    kernel_size: int,
-    padding: str,
-    stride: int,
-    dilation: int = 1,
-    output_padding: int | None = None,
-) -> int | None:
-    """The extent of a transposed convolution's output along one axis."""
-    if extent is None:
-        return None
-    size = (kernel_size - 1) * dilation + 1
-    if output_padding is None:
-        return extent * stride + (max(size - stride, 0) if padding == "valid" else 0)
-    return (extent - 1) * stride + size - (2 * (size // 2) if padding == "same" else 0) + output_padding

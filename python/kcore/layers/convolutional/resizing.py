@@ -102,7 +102,9 @@ class _Cropping(_Border):
         widths = self.pairs(self.cropping)
         shape = tuple(None if d is None else d - a - b for d, (a, b) in zip(input_shape, widths, strict=True))
         if any(s is not None and s <= 0 and a + b for s, (a, b) in zip(shape, widths, strict=True)):
-            raise ValueError(f"layer '{self.name}': cropping {self.cropping} leaves nothing of an input of shape {input_shape}")
+            raise ValueError(
+                f"layer '{self.name}': cropping {self.cropping} leaves nothing of an input of shape {input_shape}"
+            )
         return shape
 
 
@@ -114,9 +116,9 @@ class ZeroPadding1D(_ZeroPadding):
     """
 
     rank = 1
-    data_format = "channels_last"
 
     def __init__(self, padding: int | Sequence[int] = 1, **kwargs: Any):
+        self.data_format = backend.normalize_data_format(kwargs.pop("data_format", "channels_last"))
         super().__init__(**kwargs)
         self.padding = extents(padding, 2, "padding", 0)
 

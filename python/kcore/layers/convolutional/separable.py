@@ -70,7 +70,9 @@ class DepthwiseConv2D(Convolution):
         self.depthwise_kernel = self.add_kernel(
             "depthwise_kernel", (*self.kernel_size, channels, self.depth_multiplier), "depthwise"
         )
-        self.bias = self.add_kernel("bias", (channels * self.depth_multiplier,), "bias") if self.use_bias else None
+        self.bias = (
+            self.add_kernel("bias", (channels * self.depth_multiplier,), "bias") if self.use_bias else None
+        )
         self.built = True
 
     def convolve(self, inputs: Any) -> Any:
@@ -79,9 +81,14 @@ class DepthwiseConv2D(Convolution):
         )
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
-        batch, *space = (input_shape[0], *map(self.output_length, self.spatial(input_shape), range(self.rank)))
+        batch, *space = (
+            input_shape[0],
+            *map(self.output_length, self.spatial(input_shape), range(self.rank)),
+        )
         channels = input_shape[self.channel_axis]
-        return self.with_channels(batch, space, None if channels is None else channels * self.depth_multiplier)
+        return self.with_channels(
+            batch, space, None if channels is None else channels * self.depth_multiplier
+        )
 
 
 class _SeparableConv(Convolution):
@@ -99,7 +106,10 @@ class _SeparableConv(Convolution):
     ):
         super().__init__(rank=rank, filters=filters, kernel_size=kernel_size, **kwargs)
         self.depth_multiplier = _multiplier(depth_multiplier)
-        for role, (initializer, regularizer, constraint) in (("depthwise", depthwise), ("pointwise", pointwise)):
+        for role, (initializer, regularizer, constraint) in (
+            ("depthwise", depthwise),
+            ("pointwise", pointwise),
+        ):
             setattr(self, f"{role}_initializer", initializers.get(initializer))
             setattr(self, f"{role}_regularizer", regularizers.get(regularizer))
             setattr(self, f"{role}_constraint", constraints.get(constraint))

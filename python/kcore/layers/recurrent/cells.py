@@ -123,7 +123,9 @@ class GatedCell(Layer):
 
         features = backend.ones_for_batch(states[0], inputs.shape[-1])
         state = backend.ones_for_batch(states[0], self.units)
-        return mask(self.dropout, features, "dropout"), mask(self.recurrent_dropout, state, "recurrent_dropout")
+        return mask(self.dropout, features, "dropout"), mask(
+            self.recurrent_dropout, state, "recurrent_dropout"
+        )
 
     def project(self, inputs: Any, mask: Any = None) -> Any:
         """What the gates take from the inputs, of one time step or of many along the first axis."""
@@ -348,7 +350,9 @@ class StackedRNNCells(Layer):
             if not hasattr(cell, "call"):
                 raise ValueError(f"All cells must have a `call` method. received cells: {list(cells)}")
             if not hasattr(cell, "state_size"):
-                raise ValueError(f"All cells must have a `state_size` attribute. received cells: {list(cells)}")
+                raise ValueError(
+                    f"All cells must have a `state_size` attribute. received cells: {list(cells)}"
+                )
         self.cells = list(cells)
         self.reverse_state_order = reverse
 
@@ -391,7 +395,9 @@ class StackedRNNCells(Layer):
         layer, call = place or (self.name, "")
         masks, x = [], inputs
         for i, (cell, mine) in enumerate(zip(self.cells, self._states_by_cell(states), strict=True)):
-            masks.append(cell.masks(x, mine, training, (layer, f"{call}/{i}")) if hasattr(cell, "masks") else None)
+            masks.append(
+                cell.masks(x, mine, training, (layer, f"{call}/{i}")) if hasattr(cell, "masks") else None
+            )
             x = backend.ones_for_batch(states[0], cell_output_size(cell))
         return masks
 
@@ -437,6 +443,9 @@ def cell_output_size(cell: Any) -> int:
 
 
 def takes(cell: Any, argument: str) -> bool:
+    """Whether the cell's ``call``, or that of any of stacked cells, has an argument of that name."""
+    if argument == "constants" and isinstance(cell, StackedRNNCells):
+        return any(takes(c, argument) for c in cell.cells)
     return argument in inspect.signature(cell.call).parameters
 
 

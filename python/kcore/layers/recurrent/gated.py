@@ -36,6 +36,7 @@ class _CellRNN(RNN):
     recurrent_dropout = _of_cell("recurrent_dropout")
     implementation = _of_cell("implementation")
     reset_after = _of_cell("reset_after")
+    seed = _of_cell("seed")
 
     def __init__(self, cell_class: type, activity_regularizer: Any, of_rnn: dict[str, Any], **of_cell: Any):
         rnn = {k: v for k, v in of_rnn.items() if k != "seed"}
@@ -43,7 +44,9 @@ class _CellRNN(RNN):
             of_cell["seed"] = of_rnn["seed"]
         if "dtype" in rnn:
             of_cell["dtype"] = rnn["dtype"]
-        super().__init__(cell_class(**of_cell), activity_regularizer=regularizers.get(activity_regularizer), **rnn)
+        super().__init__(
+            cell_class(**of_cell), activity_regularizer=regularizers.get(activity_regularizer), **rnn
+        )
 
 
 class SimpleRNN(_CellRNN):

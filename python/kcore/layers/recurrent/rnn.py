@@ -47,6 +47,10 @@ class RNN(Layer):
         **kwargs: Any,
     ):
         kwargs.pop("use_cudnn", None)
+        if kwargs.pop("time_major", False):
+            raise ValueError(
+                f"{type(self).__name__}: time_major=True is not supported; the batch comes first"
+            )
         zero_output_for_mask = bool(kwargs.pop("zero_output_for_mask", False))
         if isinstance(cell, (list, tuple)):
             cell = StackedRNNCells(cell)
@@ -125,7 +129,8 @@ class RNN(Layer):
         for i, (array, shape) in enumerate(zip(arrays, shapes, strict=True)):
             if array.shape != shape:
                 raise ValueError(
-                    f"State {i} is incompatible with layer {self.name}: expected shape={shape}, found shape={array.shape}"
+                    f"State {i} is incompatible with layer {self.name}: expected shape={shape}, "
+                    f"found shape={array.shape}"
                 )
         for variable, array in zip(self._states, arrays, strict=True):
             variable.write(array)
@@ -137,8 +142,13 @@ class RNN(Layer):
         constants = shapes[-self._num_constants :] if self._num_constants else []
         batch, _, features = shapes[0]
         if features is None:
-            raise ValueError(f"layer '{self.name}': the last dimension of the input must be known, got {shapes[0]}")
-        self.input_spec = [InputSpec(shape=(batch if self.stateful else None, None, features)), *self.input_spec[1:]]
+            raise ValueError(
+                f"layer '{self.name}': the last dimension of the input must be known, got {shapes[0]}"
+            )
+        self.input_spec = [
+            InputSpec(shape=(batch if self.stateful else None, None, features)),
+            *self.input_spec[1:],
+        ]
         if isinstance(self.cell, Layer) and not self.cell.built:
             self.cell._owner_name = self.name
             step_shape = (batch, features)
@@ -148,7 +158,9 @@ class RNN(Layer):
             self.reset_states()
         self.built = True
 
-    def __call__(self, inputs: Any, *args: Any, initial_state: Any = None, constants: Any = None, **kwargs: Any) -> Any:
+    def __call__(
+        self, inputs: Any, *args: Any, initial_state: Any = None, constants: Any = None, **kwargs: Any
+    ) -> Any:
         inputs, initial_state, constants = self._separate(inputs, initial_state, constants)
         extra = [*(initial_state or ()), *(constants or ())]
         if constants is not None:
@@ -165,19 +177,23 @@ class RNN(Layer):
         finally:
             self.input_spec = self.input_spec[:1]
 
-    def _separate(self, inputs: Any, initial_state: Any, constants: Any) -> tuple[Any, list | None, list | None]:
+    def _separate(
+        self, inputs: Any, initial_state: Any, constants: Any
+    ) -> tuple[Any, list | None, list | None]:
         """The sequence, the initial states and the constants, which may all have come as one list."""
-        if isinstance(inputs, (list, tuple)) and (initial_state is not None or constants is not None):
-            if len(inputs) != 1:
-                raise ValueError(f"layer '{self.name}': states and constants were given twice")
         if isinstance(inputs, (list, tuple)):
+            if len(inputs) > 1 and (initial_state is not None or constants is not None):
+                raise ValueError(f"layer '{self.name}': states and constants were given twice")
             extra = list(inputs[1:])
             if constants is None and self._num_constants:
                 constants = extra[-self._num_constants :]
                 extra = extra[: -self._num_constants]
             initial_state = extra or initial_state
             inputs = inputs[0]
-        as_list = [x if x is None or isinstance(x, list) else list(x) if isinstance(x, tuple) else [x] for x in (initial_state, constants)]
+        as_list = [
+            x if x is None or isinstance(x, list) else list(x) if isinstance(x, tuple) else [x]
+            for x in (initial_state, constants)
+        ]
         return inputs, *as_list
 
     def call(
@@ -195,7 +211,8 @@ class RNN(Layer):
             initial_state = list(self._states) if self.stateful else self.get_initial_state(inputs)
         if len(initial_state) != len(self.state_size):
             raise ValueError(
-                f"Layer {self.name} has {len(self.state_size)} states but was passed {len(initial_state)} initial states."
+                f"Layer {self.name} has {len(self.state_size)} states but was passed "
+                f"{len(initial_state)} initial states."
             )
         if self.unroll and inputs.shape[1] is None:
             raise ValueError(
@@ -207,7 +224,9 @@ class RNN(Layer):
         output = outputs if self.return_sequences else last
         return [output, *states] if self.return_state else output
 
-    def _run(self, inputs: Any, mask: Any, training: Any, initial_state: list, constants: list | None) -> tuple:
+    def _run(
+        self, inputs: Any, mask: Any, training: Any, initial_state: list, constants: list | None
+    ) -> tuple:
         cell = self.cell
         by_time = ops.swapaxes(inputs, 0, 1)
         if mask is not None:
@@ -222,8 +241,10 @@ class RNN(Layer):
 
         else:
             given = accepted(cell, {"constants": constants, "training": training, "masks": masks})
-            if constants and "constants" not in given:
-                raise ValueError("RNN cell does not support constants: its `call` takes no argument `constants`")
+            if constants and not takes(cell, "constants"):
+                raise ValueError(
+                    "RNN cell does not support constants: its `call` takes no argument `constants`"
+                )
 
             def step(x: Any, states: list) -> tuple:
                 output, new_states = cell.call(x, states, **given)
