@@ -158,6 +158,21 @@ def test_gradient(name):
         assert got[index] == pytest.approx(difference, rel=1e-5, abs=1e-6)
 
 
+def test_no_slope_at_kinks():
+    x = placeholder((5,), "float64")
+    at = np.array([-1.0, 0.0, 0.5, 1.0, 6.0])
+    for kwargs, wanted in [
+        ({}, [0, 0, 1, 1, 1]),
+        ({"alpha": 0.1}, [0.1, 0.1, 1, 1, 1]),
+        ({"alpha": 0.1, "threshold": 0.5}, [0.1, 0.1, 0, 1, 1]),
+        ({"alpha": 0.1, "max_value": 1.0}, [0.1, 0, 1, 1, 0]),
+        ({"max_value": 6}, [0, 0, 1, 1, 0]),
+        ({"max_value": 1.0}, [0, 0, 1, 1, 0]),
+    ]:
+        y = activations.relu(x, **kwargs)
+        np.testing.assert_allclose(Function([x], gradients(y, [x]))([at])[0], wanted, err_msg=str(kwargs))
+
+
 def test_get_and_serialize():
     assert activations.get(None) is activations.linear
     for name in activations._KNOWN:

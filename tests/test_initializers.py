@@ -72,6 +72,19 @@ def test_fans(shape, fans):
     assert initializers.compute_fans(shape) == fans
 
 
+def test_fans_of_given_axes():
+    assert initializers.compute_fans((2, 3, 4, 5), (0, 1), (2,)) == (6, 4)
+    assert initializers.compute_fans((2, 3, 4), (0,), None) == (6, 8)
+    initializer = initializers.GlorotUniform(seed=1, input_axes=[0, 1], output_axes=[2])
+    limit = math.sqrt(6 / (600 + 40))
+    assert 0.99 * limit < np.abs(initializer((20, 30, 40))).max() <= limit
+    config = initializers.serialize(initializer)
+    assert config["config"] == {"seed": 1, "input_axes": (0, 1), "output_axes": (2,)}
+    assert initializers.serialize(initializers.deserialize(config)) == config
+    unset = {"class_name": "HeNormal", "config": {"seed": 1, "input_axes": None, "output_axes": None}}
+    assert initializers.deserialize(unset).get_config() == {"seed": 1}
+
+
 def test_orthogonal():
     for shape in [(5, 5), (7, 3), (3, 7), (3, 3, 2, 8)]:
         w = initializers.Orthogonal(gain=2.0, seed=4)(shape, "float64").reshape(-1, shape[-1]) / 2

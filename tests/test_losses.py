@@ -379,6 +379,10 @@ def test_names_and_configs():
         "registered_name": None,
     }
     assert losses.get(keras3).get_config()["from_logits"] is True
+    with_fn = {"class_name": "Huber", "config": {"fn": "huber", "delta": 0.5, "name": "h"}}
+    assert losses.get(with_fn).get_config()["delta"] == 0.5
+    wrapper = losses.LossFunctionWrapper(losses.hinge, "sum", "w")
+    assert losses.serialize(losses.get(losses.serialize(wrapper))) == losses.serialize(wrapper)
     assert losses.get(None) is None
     for loss in (
         "categorical_crossentropy",

@@ -118,10 +118,14 @@ def relu(
     """
     slope = alpha if negative_slope is None else negative_slope
     if not slope and not threshold:
-        y = ops.relu(x)
-        return y if max_value is None else ops.minimum(y, float(max_value))
+        if max_value == 6:
+            return ops.relu6(x)
+        return ops.relu(x) if max_value is None else ops.minimum(ops.relu(x), float(max_value))
     above = x if max_value is None else ops.minimum(x, float(max_value))
-    return ops.where(x > threshold, above, slope * (x - threshold) if slope else 0.0)
+    below = x - threshold if threshold else x
+    if threshold or max_value is not None:
+        below = ops.minimum(0.0, below)  # no slope at the kink itself
+    return ops.where(x > threshold, above, slope * below if slope else 0.0)
 
 
 def leaky_relu(x: Any, negative_slope: float = 0.2, alpha: float | None = None) -> Any:

@@ -151,6 +151,8 @@ class VarianceScaling(_Random):
             deviations and of variance ``scale / n``; ``"untruncated_normal"``; or ``"uniform"`` within
             ``sqrt(3 * scale / n)`` of 0.
         seed: an integer for the same values at each call.
+        input_axes: the axes of the weight that are inputs; see ``compute_fans``.
+        output_axes: the axes of the weight that are outputs.
     """
 
     def __init__(
@@ -159,6 +161,8 @@ class VarianceScaling(_Random):
         mode: str = "fan_in",
         distribution: str = "normal",
         seed: int | None = None,
+        input_axes: Sequence[int] | None = None,
+        output_axes: Sequence[int] | None = None,
     ):
         super().__init__(seed)
         if scale <= 0.0:
@@ -168,9 +172,11 @@ class VarianceScaling(_Random):
         self.distribution = _one_of(
             "distribution", distribution, ("normal", "truncated_normal", "untruncated_normal", "uniform")
         )
+        self.input_axes = None if input_axes is None else tuple(input_axes)
+        self.output_axes = None if output_axes is None else tuple(output_axes)
 
     def draw(self, generator: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-        fan_in, fan_out = compute_fans(shape)
+        fan_in, fan_out = compute_fans(shape, self.input_axes, self.output_axes)
         fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
         variance = self.scale / max(1.0, fan)
         if self.distribution == "uniform":
@@ -185,20 +191,31 @@ class VarianceScaling(_Random):
             "scale": self.scale,
             "mode": self.mode,
             "distribution": self.distribution,
-            "seed": self.seed,
+            **self._seed_and_axes(),
         }
+
+    def _seed_and_axes(self) -> dict[str, Any]:
+        """The seed, and the axes if they are given: Keras 2's configs do not know them."""
+        if self.input_axes is None and self.output_axes is None:
+            return {"seed": self.seed}
+        return {"seed": self.seed, "input_axes": self.input_axes, "output_axes": self.output_axes}
 
 
 class _Preset(VarianceScaling):
-    """A ``VarianceScaling`` with a name of its own, whose config is the seed alone."""
+    """A ``VarianceScaling`` with a name of its own, which stands for its scale, mode and distribution."""
 
     preset: tuple[float, str, str]
 
-    def __init__(self, seed: int | None = None):
-        super().__init__(*self.preset, seed)
+    def __init__(
+        self,
+        seed: int | None = None,
+        input_axes: Sequence[int] | None = None,
+        output_axes: Sequence[int] | None = None,
+    ):
+        super().__init__(*self.preset, seed, input_axes, output_axes)
 
     def get_config(self) -> dict[str, Any]:
-        return {"seed": self.seed}
+        return self._seed_and_axes()
 
 
 class GlorotUniform(_Preset):
@@ -276,8 +293,19 @@ class Identity(Initializer):
         return {"gain": self.gain}
 
 
-def compute_fans(shape: Sequence[int]) -> tuple[float, float]:
-    """The numbers of inputs and outputs of a unit: ``(in, out)``, or kernels ``(*spatial, in, out)``."""
+def compute_fans(
+    shape: Sequence[int],
+    input_axes: Sequence[int] | None = None,
+    output_axes: Sequence[int] | None = None,
+) -> tuple[float, float]:
+    """The numbers of inputs and outputs of a unit.
+
+    Weights are ``(in, out)``, or kernels ``(*spatial, in, out)``, unless both ``input_axes`` and
+    ``output_axes`` are given: then the products of the extents of those.
+    """
+    if input_axes is not None and output_axes is not None:
+        fan_in, fan_out = (math.prod(shape[a] for a in axes) for axes in (input_axes, output_axes))
+        return float(fan_in), float(fan_out)
     if 2 <= len(shape) <= 5:
         receptive_field = math.prod(shape[:-2])
         return float(shape[-2] * receptive_field), float(shape[-1] * receptive_field)

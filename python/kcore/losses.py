@@ -86,8 +86,15 @@ class LossFunctionWrapper(Loss):
     def call(self, y_true: Any, y_pred: Any) -> Any:
         return self.fn(y_true, y_pred, **self._fn_kwargs)
 
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Loss:
+        config = dict(config)
+        fn = config.pop("fn", None)  # some versions of Keras write it for the subclasses too
+        return cls(deserialize(fn), **config) if cls is LossFunctionWrapper else cls(**config)
+
     def get_config(self) -> dict[str, Any]:
-        return {**self._fn_kwargs, **super().get_config()}
+        own = {"fn": get_registered_name(self.fn)} if type(self) is LossFunctionWrapper else {}
+        return {**own, **self._fn_kwargs, **super().get_config()}
 
 
 # --- Regression ---------------------------------------------------------------------------------------
