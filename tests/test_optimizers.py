@@ -74,7 +74,51 @@ def nadam(w, g, s, t, lr, beta_1=0.9, beta_2=0.999, epsilon=1e-7, schedule_decay
     return w - lr * m / (np.sqrt(s["v"] / (1 - beta_2**t)) + epsilon)
 
 
+def lion(w, g, s, t, lr, beta_1=0.9, beta_2=0.99):
+    direction = np.sign(beta_1 * s.get("m", 0) + (1 - beta_1) * g)
+    s["m"] = beta_2 * s.get("m", 0) + (1 - beta_2) * g
+    return w - lr * direction
+
+
+def lamb(w, g, s, t, lr, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
+    s["m"] = beta_1 * s.get("m", 0) + (1 - beta_1) * g
+    s["v"] = beta_2 * s.get("v", 0) + (1 - beta_2) * g**2
+    step = s["m"] / (1 - beta_1**t) / (np.sqrt(s["v"] / (1 - beta_2**t)) + epsilon)
+    return w - lr * np.linalg.norm(w) / np.linalg.norm(step) * step
+
+
+def ftrl(w, g, s, t, lr, power=-0.5, l1=0.0, l2=0.0, shrinkage=0.0, beta=0.0):
+    old = s.get("n", 0.1)
+    s["n"] = old + g**2
+    sigma = (s["n"] ** -power - old**-power) / lr
+    s["z"] = s.get("z", 0) + g + 2 * shrinkage * w - sigma * w
+    below = (beta + s["n"] ** -power) / lr + 2 * l2
+    return np.where(np.abs(s["z"]) < l1, 0, (np.sign(s["z"]) * l1 - s["z"]) / below)
+
+
+def adafactor(w, g, s, t, lr, epsilon_2=1e-3, clip_threshold=1.0, relative_step=True):
+    def rms(x):
+        return np.sqrt((x**2).mean())
+
+    fresh, square = t**-0.8, g**2 + 1e-30
+    if g.ndim >= 2:
+        s["r"] = (1 - fresh) * s.get("r", 0) + fresh * square.mean(-1)
+        s["c"] = (1 - fresh) * s.get("c", 0) + fresh * square.mean(-2)
+        v = s["r"][..., None] * s["c"][..., None, :] / s["r"].mean(-1)[..., None, None]
+    else:
+        s["v"] = (1 - fresh) * s.get("v", 0) + fresh * square
+        v = s["v"]
+    step = g / np.sqrt(v)
+    rate = min(lr, t**-0.5) if relative_step else lr
+    return w - rate * max(epsilon_2, rms(w)) * step / max(1, rms(step) / clip_threshold)
+
+
 CASES = [
+    ("Lion", lion, {}),
+    ("Lamb", lamb, {}),
+    ("Ftrl", ftrl, {}),
+    ("Adafactor", adafactor, {}),
+    ("Adafactor", adafactor, {"epsilon_2": 2.0, "clip_threshold": 0.5, "relative_step": False}),
     ("SGD", sgd, {}),
     ("SGD", sgd, {"momentum": 0.9}),
     ("SGD", sgd, {"momentum": 0.8, "nesterov": True}),
@@ -131,6 +175,18 @@ def test_rule(float64, name, rule, kwargs):
     optimizer = getattr(optimizers, name)(learning_rate=0.05, **kwargs)
     check(optimizer, rule, 0.05, **kwargs)
     assert optimizer.iterations.numpy() == STEPS
+
+
+def test_ftrl_penalties(float64):
+    names = {
+        "l1_regularization_strength": 0.2,
+        "l2_regularization_strength": 0.1,
+        "l2_shrinkage_regularization_strength": 0.05,
+        "learning_rate_power": -0.4,
+        "beta": 0.3,
+    }
+    optimizer = optimizers.Ftrl(0.05, **names)
+    check(optimizer, ftrl, 0.05, power=-0.4, l1=0.2, l2=0.1, shrinkage=0.05, beta=0.3)
 
 
 @pytest.mark.parametrize(("name", "rule", "kwargs"), CASES)
@@ -514,6 +570,8 @@ def test_keras_2_configs():
         (lambda: optimizers.SGD(momentum=2.0), ValueError, "momentum must lie in"),
         (lambda: optimizers.Adam(beta_1=1.0), ValueError, r"beta_1 must lie in \[0, 1\)"),
         (lambda: optimizers.Adagrad(initial_accumulator_value=-1), ValueError, "must not be negative"),
+        (lambda: optimizers.Ftrl(learning_rate_power=0.5), ValueError, "must not be positive"),
+        (lambda: optimizers.Ftrl(initial_accumulator_value=-1), ValueError, "must not be negative"),
         (lambda: optimizers.SGD(loss_scale_factor=2.0), ValueError, "loss_scale_factor is not supported"),
         (lambda: optimizers.SGD(use_ema=True, ema_momentum=2.0), ValueError, "ema_momentum must lie in"),
         (lambda: optimizers.SGD(ema_overwrite_frequency=0), ValueError, "must be positive"),

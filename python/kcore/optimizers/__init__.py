@@ -7,16 +7,33 @@ from typing import Any
 from kcore.lookup import lookup
 from kcore.optimizers import schedules
 from kcore.optimizers.optimizer import Optimizer, Slot
-from kcore.optimizers.rules import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Nadam, RMSprop
+from kcore.optimizers.rules import (
+    SGD,
+    Adadelta,
+    Adafactor,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    Ftrl,
+    Lamb,
+    Lion,
+    Nadam,
+    RMSprop,
+)
 from kcore.utils.serialization import get_registered_object, serialize_keras_object
 
 __all__ = [
     "SGD",
     "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",
     "Adamax",
+    "Ftrl",
+    "Lamb",
+    "Lion",
     "Nadam",
     "Optimizer",
     "RMSprop",
@@ -42,7 +59,7 @@ adam = Adam
 adamax = Adamax
 nadam = Nadam
 
-_CLASSES = (SGD, RMSprop, Adagrad, Adadelta, Adam, AdamW, Adamax, Nadam)
+_CLASSES = (SGD, RMSprop, Adagrad, Adadelta, Adam, AdamW, Adamax, Nadam, Lion, Lamb, Ftrl, Adafactor)
 _KNOWN = {name: cls for cls in _CLASSES for name in (cls.__name__, cls.__name__.lower())}
 
 

@@ -313,3 +313,168 @@ class Nadam(_Moments):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "schedule_decay": self.schedule_decay}
+
+
+class Lion(_Moments):
+    """Steps of one size in each direction: the sign of a mean of gradient and momentum.
+
+    Chen et al., 2023, https://arxiv.org/abs/2302.06675
+    """
+
+    def __init__(self, learning_rate: Any = 0.001, beta_1: float = 0.9, beta_2: float = 0.99, **kwargs: Any):
+        super().__init__(learning_rate, beta_1, beta_2, **kwargs)
+
+    def update(self, w: Any, g: Any, slot: Slot) -> Any:
+        direction = ops.sign(self.beta_1 * slot.m + (1.0 - self.beta_1) * g)
+        slot.m = self.beta_2 * slot.m + (1.0 - self.beta_2) * g
+        return w - self.rate * direction
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        del config["epsilon"]
+        return config
+
+
+class Lamb(_Moments):
+    """Adam whose step is as long as the weight times the learning rate. https://arxiv.org/abs/1904.00962"""
+
+    def update(self, w: Any, g: Any, slot: Slot) -> Any:
+        slot.m = self.beta_1 * slot.m + (1.0 - self.beta_1) * g
+        slot.v = self.beta_2 * slot.v + (1.0 - self.beta_2) * ops.square(g)
+        m = slot.m / (1.0 - self.beta_1**self.step)
+        v = slot.v / (1.0 - self.beta_2**self.step)
+        step = m / (ops.sqrt(v) + self.epsilon)
+        of_weight, of_step = (ops.sqrt(ops.sum(ops.square(x))) for x in (w, step))
+        known = ops.logical_and(of_weight > 0.0, of_step > 0.0)
+        ratio = ops.where(known, of_weight / ops.where(known, of_step, 1.0), 1.0)
+        return w - self.rate * ratio * step
+
+
+class Ftrl(Optimizer):
+    """Follow the regularized leader: sparse weights by an L1 penalty on the sum of all steps.
+
+    McMahan et al., 2013, https://research.google.com/pubs/archive/41159.pdf
+
+    Args:
+        learning_rate: as for ``Optimizer``.
+        learning_rate_power: the power of the sum of squared gradients that divides the rate; at most 0.
+        initial_accumulator_value: where that sum begins.
+        l1_regularization_strength, l2_regularization_strength: penalties on weights.
+        l2_shrinkage_regularization_strength: an L2 penalty that is part of the gradient.
+        beta: added to the root of the sum of squared gradients.
+    """
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.001,
+        learning_rate_power: float = -0.5,
+        initial_accumulator_value: float = 0.1,
+        l1_regularization_strength: float = 0.0,
+        l2_regularization_strength: float = 0.0,
+        l2_shrinkage_regularization_strength: float = 0.0,
+        beta: float = 0.0,
+        **kwargs: Any,
+    ):
+        super().__init__(learning_rate, **kwargs)
+        if learning_rate_power > 0:
+            raise ValueError(f"Ftrl: learning_rate_power must not be positive, got {learning_rate_power}")
+        for name, value in (
+            ("initial_accumulator_value", initial_accumulator_value),
+            ("l1_regularization_strength", l1_regularization_strength),
+            ("l2_regularization_strength", l2_regularization_strength),
+            ("l2_shrinkage_regularization_strength", l2_shrinkage_regularization_strength),
+        ):
+            if value < 0:
+                raise ValueError(f"Ftrl: {name} must not be negative, got {value}")
+        self.learning_rate_power = learning_rate_power
+        self.initial_accumulator_value = initial_accumulator_value
+        self.l1_regularization_strength = l1_regularization_strength
+        self.l2_regularization_strength = l2_regularization_strength
+        self.l2_shrinkage_regularization_strength = l2_shrinkage_regularization_strength
+        self.beta = beta
+
+    def initial_slot(self, name: str, weight: Variable) -> Any:
+        value = self.initial_accumulator_value if name == "accumulator" else 0.0
+        return np.full(weight.shape, value, weight.dtype)
+
+    def update(self, w: Any, g: Any, slot: Slot) -> Any:
+        shrunk = g + 2.0 * self.l2_shrinkage_regularization_strength * w
+        power = -self.learning_rate_power
+        before = ops.power(slot.accumulator, power)
+        slot.accumulator = slot.accumulator + ops.square(g)
+        after = ops.power(slot.accumulator, power)
+        slot.linear = slot.linear + shrunk - (after - before) / self.rate * w
+        curvature = (after + self.beta) / self.rate + 2.0 * self.l2_regularization_strength
+        l1 = self.l1_regularization_strength
+        return (ops.clip(slot.linear, -l1, l1) - slot.linear) / curvature
+
+    def get_config(self) -> dict[str, Any]:
+        names = (
+            "learning_rate_power",
+            "initial_accumulator_value",
+            "l1_regularization_strength",
+            "l2_regularization_strength",
+            "l2_shrinkage_regularization_strength",
+            "beta",
+        )
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+
+class Adafactor(Optimizer):
+    """Root mean squares of gradients kept as one number a row and one a column.
+
+    Shazeer and Stern, 2018, https://arxiv.org/abs/1804.04235
+
+    Args:
+        learning_rate: as for ``Optimizer``.
+        beta_2_decay: the weight of a new gradient is the step to this power.
+        epsilon_1: added to squared gradients.
+        epsilon_2: the smallest root mean square of a weight that a step is scaled by.
+        clip_threshold: the greatest root mean square of a step before it is scaled.
+        relative_step: let the learning rate fall as one over the root of the step.
+    """
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.001,
+        beta_2_decay: float = -0.8,
+        epsilon_1: float = 1e-30,
+        epsilon_2: float = 1e-3,
+        clip_threshold: float = 1.0,
+        relative_step: bool = True,
+        **kwargs: Any,
+    ):
+        super().__init__(learning_rate, **kwargs)
+        self.beta_2_decay = beta_2_decay
+        self.epsilon_1 = epsilon_1
+        self.epsilon_2 = epsilon_2
+        self.clip_threshold = clip_threshold
+        self.relative_step = relative_step
+
+    def initial_slot(self, name: str, weight: Variable) -> Any:
+        shapes = {"rows": weight.shape[:-1], "columns": (*weight.shape[:-2], weight.shape[-1])}
+        return np.zeros(shapes.get(name, weight.shape), weight.dtype)
+
+    def update(self, w: Any, g: Any, slot: Slot) -> Any:
+        fresh = ops.power(self.step, self.beta_2_decay)
+        square = ops.square(g) + self.epsilon_1
+        if len(w.shape) >= 2:
+            slot.rows = (1.0 - fresh) * slot.rows + fresh * ops.mean(square, axis=-1)
+            slot.columns = (1.0 - fresh) * slot.columns + fresh * ops.mean(square, axis=-2)
+            share = slot.rows / ops.mean(slot.rows, axis=-1, keepdims=True)
+            v = ops.expand_dims(share, -1) * ops.expand_dims(slot.columns, -2)
+        else:
+            slot.v = (1.0 - fresh) * slot.v + fresh * square
+            v = slot.v
+        step = g * ops.rsqrt(v)
+        step = step / ops.maximum(1.0, _rms(step) / self.clip_threshold)
+        rate = ops.minimum(self.rate, ops.rsqrt(self.step)) if self.relative_step else self.rate
+        return w - rate * ops.maximum(self.epsilon_2, _rms(w)) * step
+
+    def get_config(self) -> dict[str, Any]:
+        names = ("beta_2_decay", "epsilon_1", "epsilon_2", "clip_threshold", "relative_step")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+
+def _rms(x: Any) -> Any:
+    return ops.sqrt(ops.mean(ops.square(x)))
