@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -170,3 +172,42 @@ def test_a_plain_sequence_can_be_iterated():
         Sequence()[0]
     with pytest.raises(NotImplementedError, match="__len__"):
         len(Sequence())
+
+
+INTERRUPTED = """
+import os, signal, sys, time
+import numpy as np
+from kcore.utils import GeneratorEnqueuer, OrderedEnqueuer, Sequence
+
+class Slow(Sequence):
+    def __len__(self):
+        return 1000
+    def __getitem__(self, index):
+        time.sleep(0.01)
+        return index
+
+source = Slow()
+enqueuer = OrderedEnqueuer(source, True) if sys.argv[1] == "sequence" else GeneratorEnqueuer(iter(source), True)
+enqueuer.start(workers=2)
+items = enqueuer.get()
+next(items)
+try:
+    os.killpg(0, signal.SIGINT)
+    for item in items:
+        pass
+except KeyboardInterrupt:
+    enqueuer.stop(timeout=1)
+    print("stopped")
+"""
+
+
+@pytest.mark.parametrize("kind", ["sequence", "generator"])
+def test_an_interrupt_ends_workers_quietly(kind):
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, kind],
+        capture_output=True,
+        text=True,
+        start_new_session=True,
+        timeout=60,
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("stopped\n", "", 0)

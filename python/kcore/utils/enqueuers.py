@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import signal
 import threading
 import time
 import types
@@ -113,6 +114,11 @@ class SequenceEnqueuer(ABC):
     def get(self) -> Iterator: ...
 
 
+def _leave_interrupts_to_the_parent() -> None:
+    # Ctrl-C reaches every process of the terminal's group; the one that trains ends its workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 # In a worker process: the sequence it serves, set once when the process starts.
 _worker_sequence: Any = None
 
@@ -120,6 +126,7 @@ _worker_sequence: Any = None
 def _set_worker_sequence(sequence) -> None:
     global _worker_sequence
     _worker_sequence = sequence
+    _leave_interrupts_to_the_parent()
 
 
 def _get_worker_item(index: int):
@@ -301,6 +308,7 @@ class GeneratorEnqueuer(SequenceEnqueuer):
             thread.start()
 
     def _process_worker(self, seed: int | None) -> None:
+        _leave_interrupts_to_the_parent()
         np.random.seed(seed if seed is not None else int.from_bytes(os.urandom(4), "little"))
         _produce(self.sequence, _NoLock(), self._put, self._stopped.is_set)
         self._queue.close()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 # Networking and archives are imported where they are used: most programs need neither.
 
 _CHUNK = 1 << 18
+_TIMEOUT = 60  # seconds without an answer
 
 
 def cache_home() -> str:
@@ -48,7 +49,7 @@ def hash_file(fpath: str, algorithm: str = "sha256", chunk_size: int = 65535) ->
 
 def validate_file(fpath: str, file_hash: str, algorithm: str = "auto", chunk_size: int = 65535) -> bool:
     """Whether the file has the given digest (``'auto'`` tells sha256 from md5 by its length)."""
-    return hash_file(fpath, _algorithm(file_hash, algorithm), chunk_size) == str(file_hash)
+    return hash_file(fpath, _algorithm(file_hash, algorithm), chunk_size) == str(file_hash).lower()
 
 
 def get_file(
@@ -124,7 +125,7 @@ def _download(origin: str, fpath: str, file_hash: str | None, hash_algorithm: st
     print(f"Downloading data from {origin}")
     handle, partial = tempfile.mkstemp(dir=os.path.dirname(fpath), prefix=os.path.basename(fpath) + ".")
     try:
-        with os.fdopen(handle, "wb") as file, urlopen(origin) as response:
+        with os.fdopen(handle, "wb") as file, urlopen(origin, timeout=_TIMEOUT) as response:
             length = int(response.headers.get("Content-Length") or 0)
             progress = Progbar(length or None, unit_name="B")
             received = 0
