@@ -1,8 +1,33 @@
-"""What the native core runs on: instruction set and threads."""
+"""The native core: loaded once, with the threads' settings that it needs; instruction set and threads."""
 
 from __future__ import annotations
 
-from kcore import _core
+import os
+
+# How long an idle thread of GCC's OpenMP runtime spins before it sleeps, in turns of its loop: some ten
+# microseconds, enough for the next kernel of a program. Its own default, milliseconds, makes every parallel
+# region wait for the operating system's next time slice as soon as another process wants the processor.
+_SPIN_COUNT = "1000"
+
+
+def _load_core() -> None:
+    """Import the extension. The OpenMP runtime reads its settings once, while it is loaded."""
+    given = {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & set(os.environ)
+    if not given:
+        os.environ["GOMP_SPINCOUNT"] = _SPIN_COUNT
+    try:
+        pass
+    finally:
+        if not given:
+            del os.environ["GOMP_SPINCOUNT"]
+
+
+_load_core()
+
+from kcore import _core  # noqa: E402
+
+Program = _core.Program
+Storage = _core.Storage
 
 
 def isa() -> str:

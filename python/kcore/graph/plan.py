@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kcore import _core
+from kcore.graph import native
 from kcore.graph.fuse import Instruction, copy, is_view
 from kcore.graph.op import CONSTANT, PLACEHOLDER
 from kcore.graph.tensor import Tensor, Variable
@@ -20,7 +20,7 @@ ALIGNMENT = 64
 class Plan:
     """A program, and what is needed to print it."""
 
-    program: _core.Program
+    program: native.Program
     instructions: list[Instruction]
     slots: dict[int, int]  # tensor id -> slot
     buffers: list[tuple]
@@ -227,7 +227,7 @@ class _Layout:
                 return new(tensor, "view", input_slots[input_index[id(source)]])
             if source.node is not None and source.node.op is CONSTANT:
                 value = source.node.attrs["value"]
-                storage = _core.Storage(source.dtype, value.shape)
+                storage = native.Storage(source.dtype, value.shape)
                 storage.write(value)
                 return new(tensor, "storage", storage)
             if source.node is not None and source.node.op is PLACEHOLDER:
@@ -238,7 +238,7 @@ class _Layout:
             (i.name, [slot(t) for t in i.inputs], [slot(t) for t in i.outputs], i.attrs)
             for i in self.instructions
         ]
-        program = _core.Program(buffers, specs, input_slots, output_slots, arena_bytes, commit)
+        program = native.Program(buffers, specs, input_slots, output_slots, arena_bytes, commit)
         return Plan(program, self.instructions, slots, buffers, arena_bytes, commit)
 
 

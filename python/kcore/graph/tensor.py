@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kcore import _core
 from kcore.graph import dtypes
+from kcore.graph.native import Storage
 
 if TYPE_CHECKING:
     from kcore.graph.op import Op
@@ -163,7 +163,7 @@ class Variable(Tensor):
             value = value.numpy()
         array = dtypes.as_array(value, None if dtype is None else dtypes.standardize(dtype))
         super().__init__(array.shape, array.dtype.name)
-        self.storage = _core.Storage(self.dtype, array.shape)
+        self.storage = Storage(self.dtype, array.shape)
         self.storage.write(array)
         self._name = name or f"variable_{next(_node_ids)}"
         self.trainable = trainable
