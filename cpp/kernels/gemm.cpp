@@ -116,7 +116,8 @@ class Blocked {
     tile.c = g_.c + row * g_.c_stride + col;
     tile.c_stride = g_.c_stride;
     tile.cols = min(g_.n - col, kCols);
-    tile.add = g_.accumulate || pc > 0;
+    tile.add = pc > 0;
+    if (pc == 0 && g_.addend != nullptr) tile.addend = g_.addend + row * g_.c_stride + col;
     tile.bias = last_depth && g_.bias != nullptr ? g_.bias + col : nullptr;
     tile.activation = last_depth ? g_.activation : Activation::none;
     if (a != nullptr) {
@@ -142,6 +143,7 @@ class Blocked {
       whole(tile);
       tile.a += a_step;
       tile.c += rows_ * tile.c_stride;
+      if (tile.addend != nullptr) tile.addend += rows_ * tile.c_stride;
     }
     if (row < row_end) find_tile_kernel<T, Layout>(row_end - row, tile.cols)(tile);
   }
@@ -293,7 +295,7 @@ void multiply(const Gemm<T>& g, bool parallel) {
     return;
   }
   if (g.transpose_a && g.n <= kNarrowCols && 4 * g.n < 3 * ceil_div(g.n, width) * width &&
-      g.c_stride == g.n && !g.accumulate) {
+      g.c_stride == g.n && g.addend == nullptr) {
     return narrow<T>(g, task_extent(2 * n * k, kBlockCols<T>), parallel);
   }
   if (!g.transpose_b && g.m <= kStreamRows) {
@@ -315,8 +317,8 @@ void multiply_integers(const Gemm<T>& g, bool parallel) {
       2.0 * static_cast<double>(g.m) * static_cast<double>(g.n) * static_cast<double>(g.k);
   for_tasks(parallel && flops > kTaskFlops, g.m, [&](std::int64_t i) {
     Unsigned* c = reinterpret_cast<Unsigned*>(g.c) + i * g.c_stride;
-    if (!g.accumulate) {
-      for (std::int64_t j = 0; j < g.n; ++j) c[j] = 0;
+    for (std::int64_t j = 0; j < g.n; ++j) {
+      c[j] = g.addend == nullptr ? 0 : static_cast<Unsigned>(g.addend[i * g.c_stride + j]);
     }
     for (std::int64_t p = 0; p < g.k; ++p) {
       const auto x = static_cast<Unsigned>(*element(g.a, g.a_stride, g.transpose_a, i, p));
@@ -346,6 +348,7 @@ void batched(const Gemm<T>& g, std::int64_t count, const std::int64_t* a_offsets
     item.a += a_offsets[i];
     item.b += b_offsets[i];
     item.c += i * c_step;
+    if (g.addend != nullptr) item.addend += i * c_step;
     Multiply(item, parallel);
   };
   if (large) {

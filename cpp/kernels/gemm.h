@@ -8,9 +8,10 @@
 
 namespace kcore {
 
-// c = activation(a @ b + bias), or with `accumulate` c = activation(c + a @ b + bias).
+// c = activation(addend + a @ b + bias).
 // a is m x k (k x m in memory if transposed), b is k x n (n x k in memory if transposed), c is
-// m x n, none overlapping; strides are elements from one row in memory to the next.
+// m x n, not overlapping the others except that it may be the addend; strides are elements from one
+// row in memory to the next.
 template <class T>
 struct Gemm {
   std::int64_t m = 0, n = 0, k = 0;
@@ -22,15 +23,16 @@ struct Gemm {
   bool transpose_b = false;
   T* c = nullptr;
   std::int64_t c_stride = 0;
-  bool accumulate = false;
-  const T* bias = nullptr;  // n elements, or null
+  const T* addend = nullptr;  // laid out as c, or null
+  const T* bias = nullptr;    // n elements, or null
   Activation activation = Activation::none;
 };
 
 template <class T>
 struct GemmKernels {
   void (*gemm)(const Gemm<T>& gemm);
-  // `count` products of one form; offsets are elements from the start of a, b and c.
+  // `count` products of one form; offsets are elements from the start of a, b and c (and of the
+  // addend).
   void (*batched)(const Gemm<T>& gemm, std::int64_t count, const std::int64_t* a_offsets,
                   const std::int64_t* b_offsets, std::int64_t c_step);
 };

@@ -62,9 +62,10 @@ struct Tile {
   std::int64_t b_stride;  // from one step of depth to the next
   T* c;
   std::int64_t c_stride;
-  std::int64_t cols;  // valid columns: more than Vectors - 1 vectors of them
-  bool add;           // to what C holds
-  const T* bias;      // of the first column, or null
+  std::int64_t cols;          // valid columns: more than Vectors - 1 vectors of them
+  bool add;                   // to what C holds
+  const T* addend = nullptr;  // added in place of C, laid out as it is, or null
+  const T* bias;              // of the first column, or null
   Activation activation;
 };
 
@@ -106,12 +107,13 @@ KCORE_INLINE void store_tile(const Tile<T>& tile, Vec<T> (&acc)[Rows][Vectors]) 
   constexpr std::int64_t width = kWidth<T>;
   const std::int64_t last = tile.cols - (Vectors - 1) * width;
   const auto store_all = [&](auto load_at, auto store_at) __attribute__((always_inline)) {
-    if (tile.add) {
+    const T* addend = tile.addend != nullptr ? tile.addend : tile.add ? tile.c : nullptr;
+    if (addend != nullptr) {
 #pragma GCC unroll 16
       for (int i = 0; i < Rows; ++i) {
 #pragma GCC unroll 16
         for (int j = 0; j < Vectors; ++j) {
-          acc[i][j] += load_at(tile.c + i * tile.c_stride + j * width, j);
+          acc[i][j] += load_at(addend + i * tile.c_stride + j * width, j);
         }
       }
     }

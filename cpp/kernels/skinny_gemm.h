@@ -28,6 +28,7 @@ void stream_columns(const Gemm<T>& g, Tile<T>& tile, std::int64_t col, std::int6
     tile.bias = g.bias == nullptr ? nullptr : g.bias + col;
     Tile<T> here = tile;
     here.c += col;
+    if (here.addend != nullptr) here.addend += col;
     tile_kernel<T, Rows, Vectors, Layout>(here);
   }
   if (col == end) return;
@@ -38,6 +39,7 @@ void stream_columns(const Gemm<T>& g, Tile<T>& tile, std::int64_t col, std::int6
     here.b = g.b + col;
     here.bias = g.bias == nullptr ? nullptr : g.bias + col;
     here.c += col;
+    if (here.addend != nullptr) here.addend += col;
     here.cols = end - col;
     tile_kernel<T, Rows, 1, Layout, true>(here);
   }
@@ -56,7 +58,8 @@ void stream_rows(const Gemm<T>& g, std::int64_t row, std::int64_t rows, std::int
   tile.b_stride = g.b_stride;
   tile.c = g.c + row * g.c_stride;
   tile.c_stride = g.c_stride;
-  tile.add = g.accumulate;
+  tile.add = false;
+  if (g.addend != nullptr) tile.addend = g.addend + row * g.c_stride;
   tile.activation = g.activation;
   stream_columns<T, Rows, Layout>(g, tile, col, end);
 }
@@ -100,7 +103,7 @@ struct Dot {
   std::int64_t b_stride;
   T* c;
   std::int64_t c_stride;
-  bool add;
+  const T* addend;
   const T* bias;
   Activation activation;
 };
@@ -163,7 +166,9 @@ void dot_kernel(const Dot<T>& dot) {
       for (int j = 0; j < Cols; ++j) apply(sums[i * Cols + j], dot.c + i * dot.c_stride, j);
     }
   };
-  if (dot.add) for_each([](T& sum, const T* c, int j) { sum += c[j]; });
+  if (dot.addend != nullptr) {
+    for_each([&](T& sum, const T* c, int j) { sum += (dot.addend + (c - dot.c))[j]; });
+  }
   if (dot.bias != nullptr) for_each([&](T& sum, const T*, int j) { sum += dot.bias[j]; });
   for_each([](const T& sum, T* c, int j) { c[j] = sum; });
   if (dot.activation != Activation::none) {
@@ -192,8 +197,8 @@ DotKernel<T> find_dot_kernel(std::int64_t rows, std::int64_t cols) {
 // and ought to be small.
 template <class T>
 void dots(const Gemm<T>& g, std::int64_t task_rows, std::int64_t task_cols, bool parallel) {
-  Dot<T> dot{g.k, g.a,        g.a_stride,   g.b,    g.b_stride,
-             g.c, g.c_stride, g.accumulate, g.bias, g.activation};
+  Dot<T> dot{g.k, g.a,        g.a_stride, g.b,    g.b_stride,
+             g.c, g.c_stride, g.addend,   g.bias, g.activation};
   if (g.transpose_a) {
     T* a = reinterpret_cast<T*>(
         thread_scratch(Scratch::packed_a, static_cast<std::size_t>(g.m * g.k) * sizeof(T)));
@@ -218,6 +223,7 @@ void dots(const Gemm<T>& g, std::int64_t task_rows, std::int64_t task_cols, bool
       here.a += i * dot.a_stride;
       here.b += j * dot.b_stride;
       here.c += i * dot.c_stride + j;
+      if (dot.addend != nullptr) here.addend += i * dot.c_stride + j;
       if (dot.bias != nullptr) here.bias += j;
       find_dot_kernel<T>(row_end - i, col_end - j)(here);
     };

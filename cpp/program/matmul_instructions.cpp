@@ -1,4 +1,6 @@
-// matmul: activation(a @ b + bias), over leading batch axes that broadcast.
+// matmul: activation(a @ b + bias), over leading batch axes that broadcast. Attributes: transpose_a
+// and transpose_b (of the last two axes), activation, and addend: whether an input follows b, of
+// the output's shape, that is added before the activation.
 #include <algorithm>
 
 #include "kernels/gemm.h"
@@ -12,7 +14,7 @@ template <class T>
 class Matmul final : public Instruction {
  public:
   Matmul(const Operands& inputs, const Operand& out, bool transpose_a, bool transpose_b,
-         Activation activation)
+         bool addend, Activation activation)
       : a_(inputs[0]), b_(inputs[1]), out_(out) {
     const std::string shapes = to_string(a_.shape) + " and " + to_string(b_.shape);
     require(a_.rank() >= 2 && b_.rank() >= 2, "takes tensors of at least two axes, got " + shapes);
@@ -46,8 +48,13 @@ class Matmul final : public Instruction {
     expected[rank - 1] = gemm_.n;
     require(out.shape == expected,
             "gives " + to_string(expected) + ", got an output of " + to_string(out.shape));
-    if (inputs.size() == 3) {
-      bias_ = inputs[2];
+    if (addend) {
+      addend_ = inputs[2];
+      require(addend_.shape == expected,
+              "takes an addend of " + to_string(expected) + ", got " + to_string(addend_.shape));
+    }
+    if (inputs.size() == (addend ? 4 : 3)) {
+      bias_ = inputs.back();
       require(bias_.shape == Shape{gemm_.n}, "takes a bias of " + std::to_string(gemm_.n) +
                                                  " elements, got " + to_string(bias_.shape));
     }
@@ -69,6 +76,7 @@ class Matmul final : public Instruction {
     gemm.b = frame.data<T>(b_);
     gemm.c = frame.data<T>(out_);
     if (bias_.slot >= 0) gemm.bias = frame.data<T>(bias_);
+    if (addend_.slot >= 0) gemm.addend = frame.data<T>(addend_);
     if (count_ == 1) {
       gemm_kernels<T>().gemm(gemm);
     } else {
@@ -102,7 +110,7 @@ class Matmul final : public Instruction {
     }
   }
 
-  Operand a_, b_, bias_, out_;
+  Operand a_, b_, addend_, bias_, out_;
   Gemm<T> gemm_;
   std::int64_t count_ = 1;
   std::vector<std::int64_t> a_offsets_, b_offsets_;
@@ -110,8 +118,11 @@ class Matmul final : public Instruction {
 
 std::unique_ptr<Instruction> make_matmul(const Operands& inputs, const Operands& outputs,
                                          const Attributes& attributes) {
-  require((inputs.size() == 2 || inputs.size() == 3) && outputs.size() == 1,
-          "takes a, b and optionally a bias, and has one output");
+  const bool addend = attributes.flag("addend");
+  const std::size_t least = addend ? 3 : 2;
+  require((inputs.size() == least || inputs.size() == least + 1) && outputs.size() == 1,
+          std::string("takes a, b") + (addend ? ", an addend" : "") +
+              " and optionally a bias, and has one output");
   for (const Operand& operand : inputs) {
     require(operand.dtype == outputs[0].dtype,
             std::string("takes operands of one dtype, got ") + dtype_name(operand.dtype) +
@@ -127,7 +138,7 @@ std::unique_ptr<Instruction> make_matmul(const Operands& inputs, const Operands&
               " takes the activations none and relu, got '" + name + "'");
   const auto make = [&](auto zero) -> std::unique_ptr<Instruction> {
     return std::make_unique<Matmul<decltype(zero)>>(inputs, outputs[0], transpose_a, transpose_b,
-                                                    activation);
+                                                    addend, activation);
   };
   switch (outputs[0].dtype) {
     case DType::float32:

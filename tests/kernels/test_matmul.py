@@ -24,12 +24,17 @@ ACTIVATIONS = {
 }
 
 
-def assert_product(a, b, dtype, *, bias=None, activation="none", transpose_a=False, transpose_b=False):
+def assert_product(
+    a, b, dtype, *, addend=None, bias=None, activation="none", transpose_a=False, transpose_b=False
+):
     left = np.swapaxes(a, -1, -2) if transpose_a else a
     right = np.swapaxes(b, -1, -2) if transpose_b else b
     exact = np.matmul(left.astype("float64"), right.astype("float64"))
     scale = np.matmul(np.abs(left.astype("float64")), np.abs(right.astype("float64")))
     inputs = [a, b]
+    if addend is not None:
+        exact, scale = exact + addend, scale + np.abs(addend)
+        inputs.append(addend)
     if bias is not None:
         exact, scale = exact + bias, scale + np.abs(bias)
         inputs.append(bias)
@@ -41,6 +46,7 @@ def assert_product(a, b, dtype, *, bias=None, activation="none", transpose_a=Fal
         transpose_a=transpose_a,
         transpose_b=transpose_b,
         activation=activation,
+        addend=addend is not None,
     )
     if dtype in INTEGERS:
         np.testing.assert_array_equal(got, exact.astype(dtype))
@@ -121,6 +127,26 @@ def test_more_than_a_packed_block(shape):
         assert_product(a, b, "float32", transpose_a=transpose_a, transpose_b=transpose_b)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32"])
+@pytest.mark.parametrize(("transpose_a", "transpose_b"), TRANSPOSES)
+def test_addend(dtype, transpose_a, transpose_b):
+    for m, n, k in [
+        (1, 300, 70),
+        (3, 40, 20),
+        (33, 10, 130),
+        (40, 70, 800),
+        (20, 1, 50),
+        (260, 33, 9),
+        (5, 7, 0),
+    ]:
+        a, b = operands(m, n, k, dtype, transpose_a, transpose_b)
+        addend, bias = draw((m, n), dtype, 5), draw((n,), dtype, 6)
+        for extra in ({}, {"bias": bias, "activation": "relu"}):
+            assert_product(
+                a, b, dtype, addend=addend, transpose_a=transpose_a, transpose_b=transpose_b, **extra
+            )
+
+
 def test_few_rows_of_great_depth():
     a, b = operands(40, 70, 27000, "float32", True, False)
     assert_product(a, b, "float32", transpose_a=True)
@@ -167,6 +193,8 @@ def test_batches_broadcast(batch_a, batch_b, dtype):
         b = draw(batch_b + ((n, k) if transpose_b else (k, n)), dtype, 1)
         bias = draw((n,), dtype, 2)
         assert_product(a, b, dtype, bias=bias, transpose_a=transpose_a, transpose_b=transpose_b)
+        addend = draw((*np.broadcast_shapes(batch_a, batch_b), m, n), dtype, 3)
+        assert_product(a, b, dtype, addend=addend, transpose_a=transpose_a, transpose_b=transpose_b)
 
 
 def test_many_small_and_few_large_products():
@@ -199,6 +227,9 @@ def test_not_a_number_passes_relu():
         ([(2, 2, 3), (3, 3, 5)], ((3, 2, 5), "float32"), {}, "do not broadcast"),
         ([(2, 3), (3, 5), (2,)], ((2, 5), "float32"), {}, "takes a bias of 5 elements"),
         ([(2, 3), (3, 5), (1, 5)], ((2, 5), "float32"), {}, "takes a bias of 5 elements"),
+        ([(2, 3), (3, 5)], ((2, 5), "float32"), {"addend": True}, "takes a, b, an addend and optionally"),
+        ([(2, 3), (3, 5), (5,)], ((2, 5), "float32"), {"addend": True}, r"takes an addend of \(2, 5\)"),
+        ([(2, 3), (3, 5), (2, 5)], ((2, 5), "float32"), {}, "takes a bias of 5 elements"),
         ([(2, 3), (3, 5)], ((2, 5), "float32"), {"activation": "swoosh"}, "no activation 'swoosh'"),
         ([(2, 3), (3, 5)], ((2, 5), "float32"), {"activation": 1}, "activation"),
     ],
