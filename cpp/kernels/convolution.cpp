@@ -4,6 +4,7 @@
 // that reaches over the border is copied once with its padding.
 #include "kernels/convolution.h"
 
+#include "kernels/narrow.h"
 #include "kernels/product.h"
 #include "kernels/winograd.h"
 
@@ -19,10 +20,27 @@ constexpr std::int64_t kTasks = 32;
 template <class T>
 struct Plan {
   Blocks blocks;
-  T* packed;             // panels of the kernel: group, panel, depth, kBlockCols
-  std::int64_t* a_rows;  // of a block's pixels
+  Depth depth;
+  bool narrow;                      // few columns: vectors run along depth
+  std::int64_t panel_cols, panels;  // of a panel; panels of a group
+  std::int64_t tile_rows;
+  std::int64_t b_stride, panel_size;  // elements
+  T* packed;                          // panels of the kernel, group by group
+  std::int64_t* a_rows;               // of a block's pixels
   std::int64_t* c_rows;
 };
+
+// One pixel's depth: taps of a row side by side lie together if they are of one group.
+template <class T>
+Depth pixel_depth(const Product<T>& product, const Blocks& blocks) {
+  const Axis &rows = product.grid.rows, &cols = product.grid.cols;
+  const std::int64_t tap_pitch = cols.tap_step * product.grid.source_channels;
+  const std::int64_t row_pitch = rows.tap_step * blocks.row_pitch;
+  if (tap_pitch == product.depth_channels) {
+    return {1, 0, rows.taps, row_pitch, cols.taps * tap_pitch, 1};
+  }
+  return {rows.taps, row_pitch, cols.taps, tap_pitch, product.depth_channels, 1};
+}
 
 template <class T>
 Plan<T> make_plan(const Product<T>& product, Workspace& workspace) {
@@ -30,8 +48,14 @@ Plan<T> make_plan(const Product<T>& product, Workspace& workspace) {
   const Grid& grid = product.grid;
   const std::int64_t pixels = grid.batch * grid.rows.out * grid.cols.out;
   plan.blocks = cut<T>(grid, max(kMinBlockPixels, min(kBlockPixels, ceil_div(pixels, kTasks))));
-  plan.packed =
-      workspace.take<T>(product.groups * product.panels() * product.depth() * kBlockCols<T>);
+  plan.depth = pixel_depth(product, plan.blocks);
+  plan.narrow = is_narrow(product, plan.depth);
+  plan.tile_rows = plan.narrow ? kNarrowRows : kBlockRows;
+  plan.panel_cols = plan.narrow ? kNarrowCols : kBlockCols<T>;
+  plan.panels = ceil_div(product.group_columns, plan.panel_cols);
+  plan.b_stride = plan.narrow ? narrow_stride<T>(plan.depth) : kBlockCols<T>;
+  plan.panel_size = plan.panel_cols * (plan.narrow ? plan.b_stride : product.depth());
+  plan.packed = workspace.take<T>(product.groups * plan.panels * plan.panel_size);
   const std::int64_t block_pixels = plan.blocks.images * plan.blocks.rows * grid.cols.out;
   plan.a_rows = workspace.take<std::int64_t>(block_pixels);
   plan.c_rows = workspace.take<std::int64_t>(block_pixels);
@@ -66,27 +90,36 @@ void set_offsets(const Product<T>& product, const Plan<T>& plan) {
 }
 
 template <class T>
+GatherKernel<T> find_kernel(const Plan<T>& plan, std::int64_t rows, std::int64_t cols) {
+  return plan.narrow ? find_narrow_kernel<T>(rows, cols) : find_gather_kernel<T>(rows, cols);
+}
+
+// The pixels of one block in one panel.
+template <class T>
+void run_panel(const Plan<T>& plan, GatherTile<T>& tile, std::int64_t pixels) {
+  const std::int64_t rows = balanced(pixels, plan.tile_rows);
+  const GatherKernel<T> full = find_kernel(plan, rows, tile.cols);
+  for (std::int64_t pixel = 0; pixel < pixels; pixel += rows) {
+    const std::int64_t used = min(rows, pixels - pixel);
+    tile.a_rows = plan.a_rows + pixel;
+    tile.c_rows = plan.c_rows + pixel;
+    (used == rows ? full : find_kernel(plan, used, tile.cols))(tile);
+  }
+}
+
+template <class T>
 void run(const Product<T>& product, const T* source, const T* kernel, const T* bias,
          Activation activation, T* out, void* memory) {
-  constexpr std::int64_t cols = kBlockCols<T>;
   const Grid& grid = product.grid;
   if (grid.batch * grid.rows.out * grid.cols.out * product.out_channels() == 0) return;
   Workspace workspace{static_cast<std::byte*>(memory)};
   const Plan<T> plan = make_plan(product, workspace);
   const Blocks& blocks = plan.blocks;
-  pack_kernel(product, kernel, plan.packed);
+  plan.narrow ? pack_narrow(product, plan.depth, kernel, plan.packed)
+              : pack_kernel(product, kernel, plan.packed);
   set_offsets(product, plan);
 
-  Depth depth{};
-  const std::int64_t tap_pitch = grid.cols.tap_step * grid.source_channels;
-  const std::int64_t row_pitch = grid.rows.tap_step * blocks.row_pitch;
-  if (tap_pitch == product.depth_channels) {
-    depth = {1, 0, grid.rows.taps, row_pitch, grid.cols.taps * tap_pitch, 1};
-  } else {
-    depth = {grid.rows.taps, row_pitch, grid.cols.taps, tap_pitch, product.depth_channels, 1};
-  }
-
-  const std::int64_t panels = product.groups * product.panels();
+  const std::int64_t panels = product.groups * plan.panels;
   const std::int64_t cuts = min(panels, max(1, ceil_div(kTasks / 2, blocks.count)));
   const std::int64_t cut_panels = ceil_div(panels, cuts);
   const std::int64_t tasks = blocks.count * ceil_div(panels, cut_panels);
@@ -108,29 +141,22 @@ void run(const Product<T>& product, const T* source, const T* kernel, const T* b
                product.out_cols +
            grid.cols.out_first) *
               product.out_channels();
-      const std::int64_t pixels = block.images * block.rows * grid.cols.out;
-      const std::int64_t rows = balanced(pixels, kBlockRows);
       const std::int64_t first = task / blocks.count * cut_panels;
       for (std::int64_t panel = first; panel < min(panels, first + cut_panels); ++panel) {
-        const std::int64_t group = panel / product.panels();
-        const std::int64_t column = panel % product.panels() * cols;
+        const std::int64_t group = panel / plan.panels;
+        const std::int64_t column = panel % plan.panels * plan.panel_cols;
+        const std::int64_t out_column = group * product.group_columns + column;
         GatherTile<T> tile;
-        tile.depth = depth;
+        tile.depth = plan.depth;
         tile.a = block_start + group * product.depth_channels;
-        tile.b = plan.packed + panel * product.depth() * cols;
-        tile.b_stride = cols;
-        tile.c = block_out + group * product.group_columns + column;
-        tile.cols = min(cols, product.group_columns - column);
+        tile.b = plan.packed + (plan.narrow ? out_column * plan.b_stride : panel * plan.panel_size);
+        tile.b_stride = plan.b_stride;
+        tile.c = block_out + out_column;
+        tile.cols = min(plan.panel_cols, product.group_columns - column);
         tile.add = false;
-        tile.bias = bias == nullptr ? nullptr : bias + group * product.group_columns + column;
+        tile.bias = bias == nullptr ? nullptr : bias + out_column;
         tile.activation = activation;
-        const GatherKernel<T> full = find_gather_kernel<T>(rows, tile.cols);
-        for (std::int64_t pixel = 0; pixel < pixels; pixel += rows) {
-          const std::int64_t used = min(rows, pixels - pixel);
-          tile.a_rows = plan.a_rows + pixel;
-          tile.c_rows = plan.c_rows + pixel;
-          (used == rows ? full : find_gather_kernel<T>(used, tile.cols))(tile);
-        }
+        run_panel(plan, tile, block.images * block.rows * grid.cols.out);
       }
     }
   });

@@ -1,0 +1,135 @@
+// The micro-kernel for few output channels, which would leave most of a vector of them empty:
+// vectors run along depth instead, and are summed at the end.
+#pragma once
+
+#include "kernels/product.h"
+
+namespace kcore::KCORE_ISA_NAMESPACE {
+
+// Accumulators fill the registers with one vector a row and a column to spare.
+constexpr int kNarrowCols = 4;
+#if defined(__AVX512F__)
+constexpr int kNarrowRows = 6;
+#else
+constexpr int kNarrowRows = 2;
+#endif
+
+// Whether the product has columns few enough, and neighbouring depth long enough.
+template <class T>
+bool is_narrow(const Product<T>& product, const Depth& depth) {
+  return 2 * product.group_columns <= kWidth<T> && depth.inner >= kWidth<T>;
+}
+
+// Elements of one column: every run of depth is padded with zeros to whole vectors.
+template <class T>
+std::int64_t narrow_stride(const Depth& depth) {
+  return depth.outer * depth.middle * round_up(depth.inner, kWidth<T>);
+}
+
+// The kernel's columns, group by group. A run of depth is `taps` neighbouring taps.
+template <class T>
+void pack_narrow(const Product<T>& product, const Depth& depth, const T* kernel, T* packed) {
+  const Axis &rows = product.grid.rows, &cols = product.grid.cols;
+  const std::int64_t channels = product.depth_channels;
+  const std::int64_t padding = round_up(depth.inner, kWidth<T>) - depth.inner;
+  for (std::int64_t group = 0; group < product.groups; ++group) {
+    for (std::int64_t column = 0; column < product.group_columns; ++column) {
+      std::int64_t filled = 0;
+      for (std::int64_t u = 0; u < rows.taps; ++u) {
+        for (std::int64_t v = 0; v < cols.taps; ++v) {
+          const T* tap =
+              kernel + ((rows.kernel_first + u * rows.kernel_step) * product.kernel_cols +
+                        cols.kernel_first + v * cols.kernel_step) *
+                           product.kernel_channels * product.kernel_outputs;
+          tap += product.transposed ? column * product.kernel_outputs + group * channels
+                                    : group * product.group_columns + column;
+          const std::int64_t step = product.transposed ? 1 : product.kernel_outputs;
+          for (std::int64_t c = 0; c < channels; ++c) *packed++ = tap[c * step];
+          filled += channels;
+          if (filled == depth.inner) {
+            clear(packed, padding);
+            packed += padding;
+            filled = 0;
+          }
+        }
+      }
+    }
+  }
+}
+
+// The sum of the elements, by halves, without leaving the registers.
+template <class T>
+KCORE_INLINE T sum_of(Vec<T> v) {
+  using Index = typename IndexOf<sizeof(T)>::type;
+#pragma GCC unroll 4
+  for (Index half = static_cast<Index>(kWidth<T>) / 2; half > 0; half /= 2) {
+    Vec<Index> other;
+#pragma GCC unroll 16
+    for (Index i = 0; i < static_cast<Index>(kWidth<T>); ++i) other[i] = i ^ half;
+    v += __builtin_shuffle(v, other);
+  }
+  return v[0];
+}
+
+// tile.b_stride: from one column to the next.
+template <class T, int Rows, int Cols>
+void narrow_tile(const GatherTile<T>& tile) {
+  constexpr std::int64_t width = kWidth<T>;
+  Vec<T> acc[Rows][Cols] = {};
+  const Depth& depth = tile.depth;
+  const T* b = tile.b;
+  const auto step = [&](const T* a, auto load_at) __attribute__((always_inline)) {
+    Vec<T> columns[Cols];
+#pragma GCC unroll 4
+    for (int j = 0; j < Cols; ++j) columns[j] = load(b + j * tile.b_stride);
+    b += width;
+#pragma GCC unroll 8
+    for (int i = 0; i < Rows; ++i) {
+      const Vec<T> x = load_at(a + tile.a_rows[i]);
+#pragma GCC unroll 4
+      for (int j = 0; j < Cols; ++j) acc[i][j] += x * columns[j];
+    }
+  };
+  for (std::int64_t o = 0; o < depth.outer; ++o) {
+    for (std::int64_t m = 0; m < depth.middle; ++m) {
+      const T* a = tile.a + o * depth.outer_pitch + m * depth.middle_pitch;
+      std::int64_t p = 0;
+      for (; p + width <= depth.inner; p += width) step(a + p, [](const T* x) { return load(x); });
+      if (p < depth.inner) {
+        const std::int64_t rest = depth.inner - p;
+        step(a + p, [=](const T* x) { return load_partial(x, rest); });
+      }
+    }
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < Rows; ++i) {
+    T* c = tile.c + tile.c_rows[i];
+#pragma GCC unroll 4
+    for (int j = 0; j < Cols; ++j) {
+      const T sum = sum_of<T>(acc[i][j]) + (tile.bias == nullptr ? T(0) : tile.bias[j]);
+      c[j] = tile.activation == Activation::relu && sum < 0 ? T(0) : sum;
+    }
+    if (tile.activation > Activation::relu) {
+      activate_block<T>(c, 0, 1, Cols, tile.activation);
+    }
+  }
+}
+
+template <class T, int Rows, int Cols>
+GatherKernel<T> find_narrow_cols(std::int64_t cols) {
+  if constexpr (Cols > 1) {
+    if (cols < Cols) return find_narrow_cols<T, Rows, Cols - 1>(cols);
+  }
+  return narrow_tile<T, Rows, Cols>;
+}
+
+// The kernel for that many rows (1..kNarrowRows) and columns (1..kNarrowCols).
+template <class T, int Rows = kNarrowRows>
+GatherKernel<T> find_narrow_kernel(std::int64_t rows, std::int64_t cols) {
+  if constexpr (Rows > 1) {
+    if (rows < Rows) return find_narrow_kernel<T, Rows - 1>(rows, cols);
+  }
+  return find_narrow_cols<T, Rows, kNarrowCols>(cols);
+}
+
+}  // namespace kcore::KCORE_ISA_NAMESPACE
