@@ -290,7 +290,7 @@ static bool suits(const Grid& grid, std::int64_t depth_channels, std::int64_t co
   }
   const std::int64_t covered = round_up(rows.out, kOut) * round_up(cols.out, kOut);
   return depth_channels >= 16 && columns >= 16 && covered <= 2 * rows.out * cols.out &&
-         grid.batch * covered >= 256;
+         grid.batch * covered >= 128;
 }
 
 bool winograd_suits(const Product<float>& product) {
@@ -449,7 +449,7 @@ void finish_channel(const Product<float>& product, const WeightPlan& plan, std::
 }  // namespace
 
 bool winograd_suits_weight_gradient(const Product<float>& product) {
-  return winograd_suits(product) && cover(product.grid).count >= 64;
+  return winograd_suits(product) && cover(product.grid).count >= 12;
 }
 
 ConvolutionMemory winograd_weight_gradient_memory(const Product<float>& product) {
