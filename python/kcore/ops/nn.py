@@ -125,8 +125,12 @@ def celu(x: Any, alpha: float = 1.0) -> Any:
 
 @of_floats
 def selu(x: Any) -> Any:
-    """``elu`` with the scale and slope that keep mean 0 and variance 1. https://arxiv.org/abs/1706.02515"""
-    return e.multiply(elu(x, alpha=SELU_ALPHA), SELU_SCALE)
+    """``elu`` with the scale and slope that keep mean 0 and variance 1. https://arxiv.org/abs/1706.02515
+
+    The gradient at 0 is that of the right-hand side.
+    """
+    negative = (SELU_SCALE * SELU_ALPHA) * e.expm1(e.minimum(x, 0.0))
+    return e.where(e.less(x, 0.0), negative, SELU_SCALE * x)
 
 
 @of_floats
