@@ -9,7 +9,6 @@ from typing import Any
 from kcore import losses as losses_module
 from kcore import metrics as metrics_module
 from kcore.graph import Tensor, dtypes
-from kcore.layers.node import flatten
 from kcore.lookup import suggestion
 from kcore.training.standardize import Spec
 
@@ -162,7 +161,10 @@ def _copy(metric: Any, index: int) -> Any:
 
 
 def _listed(value: Any) -> list:
-    return [] if value is None else flatten(value)
+    """The metrics of nested lists; a mapping is one metric's configuration."""
+    if isinstance(value, (list, tuple)):
+        return [metric for item in value for metric in _listed(item)]
+    return [] if value is None else [value]
 
 
 def _metric(metric: Any, endpoint: Endpoint, several: bool, taken: set[str]) -> metrics_module.Metric:
