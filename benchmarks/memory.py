@@ -91,7 +91,7 @@ def _pooling(quick: bool, row, program, torch) -> Iterator:
             peers, back, extra = {}, {}, []
             if torch is not None:
                 t = torch.from_numpy(x).permute(0, 3, 1, 2).requires_grad_()
-                f = getattr(torch.nn.functional, f"{kind[:3]}_pool2d")
+                f = getattr(torch.nn.functional, {"max": "max_pool2d", "average": "avg_pool2d"}[kind])
                 args = {} if kind == "max" else {"count_include_pad": False}
                 z = f(t, pool, stride, pad, **args)
                 g = torch.ones_like(z)

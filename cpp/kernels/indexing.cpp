@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::int64_t kGrain = 32768;         // elements of a task
 constexpr std::int64_t kGrainBytes = 1 << 17;  // the same in bytes
+constexpr std::int64_t kInlineCopy = 128;      // elements below which a call to copy costs more
 constexpr std::int64_t kColumns = 256;         // columns that one task sums
 
 KCORE_INLINE std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
@@ -49,8 +50,12 @@ void gather_elements(const IndexedAxis& axis, const void* x, Indices indices, co
       const T* source = static_cast<const T*>(x) + (o * axis.extent + index) * inner + column;
       if (index < 0) {
         for (std::int64_t i = 0; i < n; ++i) y[i] = hole;
-      } else if (n == 1) {
-        *y = *source;
+      } else if (n <= kInlineCopy) {
+        std::int64_t i = 0;
+        if constexpr (sizeof(T) >= 4) {
+          for (; i + kWidth<T> <= n; i += kWidth<T>) store(y + i, load(source + i));
+        }
+        for (; i < n; ++i) y[i] = source[i];
       } else {
         std::memcpy(y, source, static_cast<std::size_t>(n) * sizeof(T));
       }

@@ -57,10 +57,29 @@ KCORE_INLINE void transpose_square(const T* in, std::int64_t in_stride, T* out,
   for (int i = 0; i < width; ++i) store(out + i * out_stride, rows[i]);
 }
 
+// Pixels of a known few channels, to planes and back.
+template <class T, int channels>
+void deinterleave(const T* in, T* out, std::int64_t out_stride, std::int64_t pixels) {
+  for (std::int64_t q = 0; q < pixels; ++q) {
+    for (int i = 0; i < channels; ++i) out[i * out_stride + q] = in[q * channels + i];
+  }
+}
+
+template <class T, int channels>
+void interleave(const T* in, std::int64_t in_stride, T* out, std::int64_t pixels) {
+  for (std::int64_t p = 0; p < pixels; ++p) {
+    for (int i = 0; i < channels; ++i) out[p * channels + i] = in[i * in_stride + p];
+  }
+}
+
 // out[p * out_stride + q] = in[q * in_stride + p].
 template <class T>
 void transpose_block(const T* in, std::int64_t in_stride, T* out, std::int64_t out_stride,
                      std::int64_t np, std::int64_t nq) {
+  if (np == 3 && in_stride == 3) return deinterleave<T, 3>(in, out, out_stride, nq);
+  if (np == 4 && in_stride == 4) return deinterleave<T, 4>(in, out, out_stride, nq);
+  if (nq == 3 && out_stride == 3) return interleave<T, 3>(in, in_stride, out, np);
+  if (nq == 4 && out_stride == 4) return interleave<T, 4>(in, in_stride, out, np);
   std::int64_t p = 0;
   if constexpr (sizeof(T) >= 4) {
     constexpr std::int64_t width = kWidth<T>;

@@ -107,25 +107,24 @@ class BatchNormalization(Layer):
         if training is None:
             training = backend.learning_phase()
 
-        def normalized(mean: Any, variance: Any) -> Any:
+        def inference() -> Any:
+            mean, variance = self.moving_mean, self.moving_variance
             return ops.batch_normalization(
                 inputs, mean, variance, self.axis, self.beta, self.gamma, epsilon=self.epsilon
             )
 
         if not isinstance(training, Tensor) and not training:
-            return normalized(self.moving_mean, self.moving_variance)
+            return inference()
+        normal, mean, variance = ops.batch_normalization_training(
+            inputs, self.gamma, self.beta, axis=self.axis, epsilon=self.epsilon
+        )
         axes = tuple(i for i in range(inputs.ndim) if i != self.axis % inputs.ndim)
-        mean, variance = ops.moments(inputs, axes)
         count = _count(inputs, axes=axes)
         sample_variance = variance * (count / (count - (1.0 + self.epsilon)))
         self.add_update(
             [self._moved(self.moving_mean, mean), self._moved(self.moving_variance, sample_variance)], inputs
         )
-        return backend.in_train_phase(
-            lambda: normalized(mean, variance),
-            lambda: normalized(self.moving_mean, self.moving_variance),
-            training,
-        )
+        return backend.in_train_phase(lambda: normal, inference, training)
 
     def _moved(self, average: Any, value: Any) -> tuple:
         return average, average * self.momentum + ops.stop_gradient(value) * (1.0 - self.momentum)
