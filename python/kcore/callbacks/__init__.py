@@ -5,6 +5,7 @@ from .checkpoints import BackupAndRestore, ModelCheckpoint
 from .learning_rate import LearningRateScheduler
 from .loggers import BaseLogger, CSVLogger, History, LambdaCallback, ProgbarLogger, RemoteMonitor
 from .monitors import EarlyStopping, ReduceLROnPlateau, TerminateOnNaN
+from .tensorboard import TensorBoard
 
 __all__ = [
     "BackupAndRestore",
@@ -20,5 +21,6 @@ __all__ = [
     "ProgbarLogger",
     "ReduceLROnPlateau",
     "RemoteMonitor",
+    "TensorBoard",
     "TerminateOnNaN",
 ]
