@@ -86,7 +86,7 @@ def test_any_single_instruction(call, seed):
         program = _core.Program(buffers, [(name, ins, outs, attributes)], ins, outs, 0, 1)
     except (ValueError, TypeError):
         return
-    arrays = [data(shape, dtype, seed + i) for i, (shape, dtype) in enumerate(inputs)]
+    arrays = [np.asarray(data(shape, dtype, seed + i), dtype) for i, (shape, dtype) in enumerate(inputs)]
     results = program.run(arrays)
     assert [r.shape for r in results] == [tuple(s) for s, _ in outputs]
 

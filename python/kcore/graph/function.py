@@ -81,7 +81,7 @@ class Function:
     def _checked(self, inputs: Sequence[Any]) -> list[np.ndarray]:
         if len(inputs) != len(self._specs):
             raise ValueError(f"{self.name} takes {len(self._specs)} inputs, got {len(inputs)}")
-        arrays = []
+        arrays: list[np.ndarray] = []
         for x, (shape, name, dtype) in zip(inputs, self._specs, strict=True):
             if type(x) is not np.ndarray or x.dtype is not dtype or not x.flags.c_contiguous:
                 x = dtypes.as_array(x, name)

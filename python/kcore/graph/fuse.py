@@ -155,8 +155,11 @@ def _find_epilogues(
 
 def _bias(product: Node, add: Node) -> Tensor | None:
     out = product.outputs[0]
-    (other,) = [t for t in add.inputs if t is not out] or [None]
-    if other is None or add.outputs[0].shape != out.shape or other.shape != out.shape[-1:]:
+    others = [t for t in add.inputs if t is not out]
+    if len(others) != 1:
+        return None
+    (other,) = others
+    if add.outputs[0].shape != out.shape or other.shape != out.shape[-1:]:
         return None
     return other
 

@@ -67,9 +67,11 @@ def backpropagate(ys: Sequence[Tensor], seeds: Sequence[Tensor | None], xs: Sequ
         dys = [total.get(id(t)) for t in node.outputs]
         if node.op.gradient is None or all(dy is None for dy in dys):
             continue
-        single = len(node.outputs) == 1
-        y, dy = (node.outputs[0], dys[0]) if single else (node.outputs, tuple(dys))
-        grads = node.op.gradient(y, dy, *node.inputs, **node.attrs)
+        made: Any = node.outputs
+        upstream: Any = tuple(dys)
+        if len(node.outputs) == 1:
+            made, upstream = made[0], upstream[0]
+        grads = node.op.gradient(made, upstream, *node.inputs, **node.attrs)
         if not isinstance(grads, (tuple, list)):
             grads = (grads,)
         if len(grads) != len(node.inputs):

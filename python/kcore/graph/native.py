@@ -25,9 +25,9 @@ def _load_core() -> None:
 _load_core()
 
 from kcore import _core  # noqa: E402
+from kcore._core import Program, Storage  # noqa: E402
 
-Program = _core.Program
-Storage = _core.Storage
+__all__ = ["Program", "Storage", "has_openmp", "isa", "num_threads", "set_num_threads", "supported_isas"]
 
 
 def isa() -> str:

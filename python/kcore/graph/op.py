@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from kcore.graph import dtypes
-from kcore.graph.tensor import Node, Tensor, as_tensor, current_value, holds_tensor, placeholder
+from kcore.graph.tensor import Node, Shape, Tensor, as_tensor, current_value, holds_tensor, placeholder
 
 
 class Op:
@@ -81,7 +81,7 @@ def primitive(
     return Op(name, infer, gradient, kernel, lower, random)
 
 
-def broadcast_shapes(*shapes: tuple[int | None, ...]) -> tuple[int | None, ...]:
+def broadcast_shapes(*shapes: Shape) -> Shape:
     """NumPy's broadcasting rule, with unknown dimensions. Raises ``ValueError`` where it fails."""
     ndim = max(map(len, shapes), default=0)
     result: list[int | None] = []

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from kcore.graph import gradient, phase, scan
+from kcore.graph import gradient, phase
 from kcore.graph.op import CONSTANT, PLACEHOLDER, Deferred
 from kcore.graph.primitives import where
+from kcore.graph.scan import SCAN, specialize_scan
 from kcore.graph.tensor import Tensor, as_tensor, constant
 
 FOLDED_SIZE = 4096  # constant expressions of at most this many elements are computed at once
@@ -80,8 +81,8 @@ def _rebuild(node: Any, op: Any, inputs: list[Tensor], phases: dict[Tensor, Tens
         return [constant(np.array(inputs[0].shape, "int32"))]
     if op is gradient.GRADIENTS:
         return gradient.expand(inputs, **node.attrs)
-    if op is scan.SCAN:
-        result = scan.specialize_scan(inputs, node.attrs, phases)
+    if op is SCAN:
+        result = specialize_scan(inputs, node.attrs, phases)
         return result if isinstance(result, tuple) else [result]
     if isinstance(op, Deferred):
         result = op.function(*inputs, **node.attrs)

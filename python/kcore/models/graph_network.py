@@ -143,12 +143,8 @@ def network_config(model: Any, serialize_layer: Callable[[Layer], dict]) -> dict
             new_index[(id(layer), i)] = position
 
     def reference(tensor: Tensor) -> list:
-        source = history(tensor)
-        return [
-            source.layer.name,
-            new_index.get((id(source.layer), source.node_index), 0),
-            source.tensor_index,
-        ]  # type: ignore[union-attr]
+        layer, node_index, tensor_index = tensor._keras_history  # type: ignore[attr-defined]
+        return [layer.name, new_index.get((id(layer), node_index), 0), tensor_index]
 
     configs = []
     for layer in model.layers:

@@ -198,7 +198,7 @@ def _input_of(layer: Layer) -> Tensor | None:
         if len(inner.inputs) != 1:
             raise ValueError("A Sequential model's first layer must have a single input")
         shape: Any = tuple(inner.inputs[0].shape)
-        dtype = inner.inputs[0].dtype
+        dtype: Any = inner.inputs[0].dtype
     else:
         shape = getattr(inner, "batch_input_shape", None)
         dtype = getattr(inner, "_input_dtype", None) or (inner.dtype if shape is not None else None)

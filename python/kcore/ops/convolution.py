@@ -425,6 +425,6 @@ def conv_transpose(
             f"conv_transpose: inputs of {x.shape[-1]} channels don't fit "
             f"a kernel of shape {tuple(kernel.shape)}"
         )
-    attrs = {"strides": steps, "padding": mode, "output_padding": extra, "dilation": dilation}
+    attrs: Any = {"strides": steps, "padding": mode, "output_padding": extra, "dilation": dilation}
     y = (_transposed_later if None in x.shape[1:-1] else _transposed)(x, kernel, **attrs)
     return _to_channels_first(y) if first else y

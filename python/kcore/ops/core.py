@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -119,6 +120,10 @@ def _chosen(pred: Tensor, a: Any, b: Any) -> Any:
     return _switch(cast(pred, "bool"), cast(a, common), cast(b, common))
 
 
+def _same(x: Any) -> Any:
+    return x
+
+
 def switch(index: Any, branches: list[Callable], *operands: Any) -> Any:
     """The result of ``branches[index](*operands)``; the index is clamped to the list."""
     if not branches:
@@ -127,7 +132,8 @@ def switch(index: Any, branches: list[Callable], *operands: Any) -> Any:
         return branches[int(np.clip(index, 0, len(branches) - 1))](*operands)
     result = branches[-1](*operands)
     for i in reversed(range(len(branches) - 1)):
-        result = cond(index <= i, lambda i=i: branches[i](*operands), lambda result=result: result)
+        branch, later = functools.partial(branches[i], *operands), functools.partial(_same, result)
+        result = cond(index <= i, branch, later)
     return result
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kcore.graph import Tensor, composite, constant_value, dtypes
+from kcore.graph import Tensor, constant_value, dtypes
 from kcore.graph.op import Deferred
 from kcore.graph.primitives import cast
 from kcore.graph.primitives import full as filled
@@ -31,8 +31,6 @@ __all__ = [
     "ones",
     "ones_like",
     "tri",
-    "tril",
-    "triu",
     "zeros",
     "zeros_like",
 ]
@@ -140,7 +138,7 @@ def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None) ->
         return _arange_dynamic.node(
             [as_tensor(b) for b in bounds], {"dtype": dtype, "given": (stop is not None, step is not None)}
         )
-    numbers = [None if b is None else _known(b, "arange") for b in (start, stop, step)]
+    numbers: list[Any] = [None if b is None else _known(b, "arange") for b in (start, stop, step)]
     if numbers[1] is None:
         numbers[:2] = [0, numbers[0]]
     return np.arange(numbers[0], numbers[1], 1 if numbers[2] is None else numbers[2]).astype(dtype)
@@ -214,26 +212,6 @@ def identity(n: int, dtype: Any = None) -> Any:
 def tri(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> Any:
     """An ``(N, M)`` matrix with ones at and below the ``k``-th diagonal."""
     return np.tri(N, M, k, dtype=dtypes.standardize(dtype))
-
-
-@composite(deferred=True, infer=lambda x, *, k: (x.shape, x.dtype))
-def _lower_triangle(x: Any, *, k: int) -> Any:
-    return where(np.tri(*x.shape[-2:], k, dtype=bool), x, np.zeros((), str(x.dtype)))
-
-
-def tril(x: Any, k: int = 0) -> Any:
-    """``x`` with zeros above the ``k``-th diagonal of its last two axes."""
-    return _lower_triangle(array(x), k=k)
-
-
-@composite(deferred=True, infer=lambda x, *, k: (x.shape, x.dtype))
-def _upper_triangle(x: Any, *, k: int) -> Any:
-    return where(np.tri(*x.shape[-2:], k - 1, dtype=bool), np.zeros((), str(x.dtype)), x)
-
-
-def triu(x: Any, k: int = 0) -> Any:
-    """``x`` with zeros below the ``k``-th diagonal of its last two axes."""
-    return _upper_triangle(array(x), k=k)
 
 
 def meshgrid(*x: Any, indexing: str = "xy") -> list:

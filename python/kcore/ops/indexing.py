@@ -656,7 +656,7 @@ def digitize(x: Any, bins: Any) -> Any:
 
 @composite(deferred=True, infer=lambda x, *, k, lower: (x.shape, x.dtype))
 def _triangle(x: Any, *, k: int, lower: bool) -> Any:
-    kept = np.tri(*x.shape[-2:], k if lower else k - 1, dtype=bool)
+    kept = np.tri(x.shape[-2], x.shape[-1], k if lower else k - 1, dtype=bool)
     return where(kept if lower else ~kept, x, np.zeros((), str(x.dtype)))
 
 
@@ -684,7 +684,7 @@ def _diagonal_extent(rows: int | None, columns: int | None, k: int) -> int | Non
 
 
 def _infer_diagonal(x: Tensor, *, k: int) -> tuple:
-    return (*x.shape[:-2], _diagonal_extent(*x.shape[-2:], k)), x.dtype  # type: ignore[misc]
+    return (*x.shape[:-2], _diagonal_extent(x.shape[-2], x.shape[-1], k)), x.dtype  # type: ignore[misc]
 
 
 @composite(deferred=True, infer=_infer_diagonal)
@@ -758,7 +758,7 @@ def unique(
 
     With ``size`` the result is cut or filled up (with ``fill_value``, else its first element) to that length.
     """
-    result = np.unique(_array(x, "unique"), return_index, return_inverse, return_counts, axis)
+    result: Any = np.unique(_array(x, "unique"), return_index, return_inverse, return_counts, axis)  # type: ignore[call-overload]
     values, *others = result if isinstance(result, tuple) else (result,)
     if size is not None:
         along = 0 if axis is None else axis

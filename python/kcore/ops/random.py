@@ -186,7 +186,7 @@ def uniform(
     """
     name = dtypes.standardize(dtype)
     if not dtypes.is_float(name):
-        return randint(shape, minval, maxval, name, seed)
+        return randint(shape, int(minval), int(maxval), name, seed)
     return _draw(_uniform, shape, name, seed, minval=float(minval), maxval=float(maxval))
 
 
