@@ -36,8 +36,7 @@ class Initializer:
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Initializer:
         config = dict(config)
-        for name in ("dtype", "input_axes", "output_axes"):  # written by some versions of Keras
-            config.pop(name, None)
+        config.pop("dtype", None)  # written by some versions of Keras
         return cls(**config)
 
     def clone(self) -> Initializer:

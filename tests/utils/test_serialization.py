@@ -246,36 +246,3 @@ def test_unexpected_keys():
     gu.check_for_unexpected_keys("loss", {"a": 1}, ["a", "b"])
     with pytest.raises(ValueError, match=r"Unknown entries in `loss` dictionary: \['c'\]"):
         gu.check_for_unexpected_keys("loss", {"c": 1}, ["a", "b"])
-
-
-class Own(Scale):
-    """A class of this package, as far as configs are concerned."""
-
-    def __init__(self, factor=1.0, renorm=False, **kwargs):
-        super().__init__(factor)
-        self.renorm, self.kwargs = renorm, kwargs
-
-
-def test_what_later_versions_write_into_every_config(monkeypatch):
-    names = {"Own": Own, "Scale": Scale}
-    policy = {"module": "keras", "class_name": "DTypePolicy", "config": {"name": "float64"}}
-    config = {
-        "factor": 2,
-        "dtype": policy,
-        "optional": False,
-        "renorm": True,
-        "fn": "mse",
-        "time_major": True,
-    }
-    read = gu.deserialize_keras_object({"class_name": "Own", "config": config}, names)
-    assert read.kwargs == {
-        "dtype": "float64",
-        "optional": False,
-        "fn": "mse",
-        "time_major": True,
-    }  # a stranger
-    monkeypatch.setattr(Own, "__module__", "kcore.layers.own")
-    read = gu.deserialize_keras_object({"class_name": "Own", "config": config}, names)
-    assert (read.factor, read.renorm) == (2, True)
-    assert read.kwargs == {"dtype": "float64", "time_major": True}  # which isn't what was always done
-    assert config["dtype"] is policy

@@ -285,7 +285,6 @@ def _from_config(
             raise ValueError(f"{class_name!r} can't be made from a config as {printable_module_name}.")
         with CustomObjectScope(custom_objects):
             return cls(**config)
-    config = _adapted_config(cls, config)
     if has_arg(cls.from_config, "custom_objects"):
         # The open scopes are passed on too, for classes that hand only this dictionary to their children.
         names: dict[str, Any] = {}
@@ -294,41 +293,6 @@ def _from_config(
         return cls.from_config(config, custom_objects=names)
     with CustomObjectScope(custom_objects):
         return cls.from_config(config)
-
-
-# What later versions of Keras write into every config, with the values that mean what was always done.
-_NEUTRAL: dict[str, tuple] = {
-    "data_format": ("channels_last",),
-    "input_axes": (None,),
-    "optional": (False,),
-    "output_axes": (None,),
-    "quantization_config": (None,),
-    "ragged": (False,),
-    "renorm": (False,),
-    "renorm_clipping": (None,),
-    "renorm_momentum": (0.99,),
-    "synchronized": (False,),
-    "time_major": (False,),
-}
-
-
-def _adapted_config(cls, config):
-    """A config of another version of Keras as this package's classes take it."""
-    if not isinstance(config, dict):
-        return config
-    policy = config.get("dtype")
-    if isinstance(policy, dict) and policy.get("class_name") == "DTypePolicy":
-        config = {**config, "dtype": policy["config"]["name"]}
-    if cls.__module__.partition(".")[0] != __name__.partition(".")[0]:
-        return config
-
-    def means_nothing(key: str, value) -> bool:
-        if has_arg(cls.__init__, key):
-            return False
-        # The function that a loss is made of is clear from its class.
-        return value in _NEUTRAL.get(key, ()) or (key == "fn" and isinstance(value, str))
-
-    return {key: value for key, value in config.items() if not means_nothing(key, value)}
 
 
 def _unknown(printable_module_name: str, name: str) -> str:
