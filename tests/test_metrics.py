@@ -196,6 +196,17 @@ def test_sum_and_mean():
         mean.update_state(values, np.ones((2, 3, 4, 1, 1)))
 
 
+def test_reduce():
+    values, w = np.arange(6.0).reshape(2, 3), np.array([1.0, 3.0])
+    weighted = (values * w[:, None]).sum()
+    for reduction, wanted in [
+        ("sum", weighted),
+        ("sum_over_batch_size", weighted / 6),
+        ("weighted_mean", weighted / 12),
+    ]:
+        assert float(metrics.Reduce(reduction, "r")(values, w)) == pytest.approx(wanted)
+
+
 def test_results_are_numpy():
     result = metrics.Mean()(1.0)
     assert isinstance(result, np.floating)
@@ -495,6 +506,10 @@ def test_functions_on_arrays():
     assert metrics.accuracy(np.array([1, 2]), np.array([1, 3])).tolist() == [1, 0]
     # As many as k equal predictions all count as within the greatest k.
     assert metrics.sparse_top_k_categorical_accuracy([1], np.array([[0.5, 0.5, 0.1]]), k=1).tolist() == [1]
+    ids = np.array([[3, 0, 1], [2, 1, 0]])
+    sorted_ids = metrics.SparseTopKCategoricalAccuracy(2, from_sorted_ids=True)
+    assert float(sorted_ids([0, 0], ids)) == 0.5
+    check_config(sorted_ids)
     labels = np.array([[0, 4], [1, 2]])
     p = np.eye(5)[[[0, 3], [1, 2]]]
     assert metrics.sparse_categorical_accuracy(labels, p).tolist() == [[1, 0], [1, 1]]
@@ -628,7 +643,7 @@ def test_every_metric_class_is_tested():
         "R2Score",
     }
     classes = {n for n, v in metrics._KNOWN.items() if isinstance(v, type)}
-    assert classes - {"Metric", "SensitivitySpecificityBase"} == tested
+    assert classes - {"Metric", "Reduce", "SensitivitySpecificityBase"} == tested
 
 
 def test_metrics_utils():
@@ -647,6 +662,7 @@ def test_metrics_utils():
         (lambda: metrics.get("acuracy"), ValueError, "did you mean 'accuracy'"),
         (lambda: metrics.get(1.5), ValueError, "could not interpret 1.5 as a metric"),
         (lambda: metrics.Precision([0.5, 1.5]), ValueError, r"thresholds must lie in \[0, 1\], got \[1.5\]"),
+        (lambda: metrics.Reduce("mode"), ValueError, "reduction must be one of sum"),
         (lambda: metrics.AUC(1), ValueError, "num_thresholds must be greater than 1"),
         (lambda: metrics.AUC(curve="XY"), ValueError, "unknown AUC curve 'XY'; known are ROC, PR"),
         (lambda: metrics.AUC(summation_method="x"), ValueError, "unknown AUC summation method"),

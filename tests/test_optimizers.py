@@ -317,6 +317,7 @@ def test_state_as_keras_2_stores_it():
     adam.build([Variable(np.zeros(s, "float32")) for s in SHAPES])
     adam.set_weights([np.ones_like(w) for w in adam.get_weights()[:5]])
     assert [w.max() for w in adam.get_weights()] == [1, 1, 1, 1, 1, 0, 0]
+    assert optimizers.Adam(0.1, 0.9, 0.999, True).amsgrad  # Keras 2's fourth argument
     nadam = optimizers.Nadam()
     nadam.build([Variable(np.zeros(2, "float32"))])
     nadam.set_weights([np.int64(4), np.ones(2), np.ones(2)])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from kcore.graph import dtypes
 from kcore.lookup import lookup
 from kcore.random_seed import draw_seed
 from kcore.utils.serialization import serialize_keras_object
+
+Axes: TypeAlias = "Sequence[int] | None"
 
 # The standard deviation of a standard normal truncated to [-2, 2].
 TRUNCATED_STDDEV = 0.87962566103423978
@@ -339,34 +341,42 @@ def _one_of(what: str, value: str, allowed: tuple[str, ...]) -> str:
 # The lower-case functions give a VarianceScaling, as Keras 2 writes it into configs.
 
 
-def lecun_uniform(seed: int | None = None) -> VarianceScaling:
+def lecun_uniform(
+    seed: int | None = None, input_axes: Axes = None, output_axes: Axes = None
+) -> VarianceScaling:
     """Uniform within ``sqrt(3 / fan_in)`` of 0. LeCun et al., Efficient BackProp, 1998."""
-    return VarianceScaling(1.0, "fan_in", "uniform", seed)
+    return VarianceScaling(1.0, "fan_in", "uniform", seed, input_axes, output_axes)
 
 
-def lecun_normal(seed: int | None = None) -> VarianceScaling:
+def lecun_normal(
+    seed: int | None = None, input_axes: Axes = None, output_axes: Axes = None
+) -> VarianceScaling:
     """Truncated normal of variance ``1 / fan_in``. LeCun et al., Efficient BackProp, 1998."""
-    return VarianceScaling(1.0, "fan_in", "normal", seed)
+    return VarianceScaling(1.0, "fan_in", "normal", seed, input_axes, output_axes)
 
 
-def glorot_uniform(seed: int | None = None) -> VarianceScaling:
+def glorot_uniform(
+    seed: int | None = None, input_axes: Axes = None, output_axes: Axes = None
+) -> VarianceScaling:
     """Uniform within ``sqrt(6 / (fan_in + fan_out))`` of 0. Glorot and Bengio, 2010."""
-    return VarianceScaling(1.0, "fan_avg", "uniform", seed)
+    return VarianceScaling(1.0, "fan_avg", "uniform", seed, input_axes, output_axes)
 
 
-def glorot_normal(seed: int | None = None) -> VarianceScaling:
+def glorot_normal(
+    seed: int | None = None, input_axes: Axes = None, output_axes: Axes = None
+) -> VarianceScaling:
     """Truncated normal of variance ``2 / (fan_in + fan_out)``. Glorot and Bengio, 2010."""
-    return VarianceScaling(1.0, "fan_avg", "normal", seed)
+    return VarianceScaling(1.0, "fan_avg", "normal", seed, input_axes, output_axes)
 
 
-def he_uniform(seed: int | None = None) -> VarianceScaling:
+def he_uniform(seed: int | None = None, input_axes: Axes = None, output_axes: Axes = None) -> VarianceScaling:
     """Uniform within ``sqrt(6 / fan_in)`` of 0. https://arxiv.org/abs/1502.01852"""
-    return VarianceScaling(2.0, "fan_in", "uniform", seed)
+    return VarianceScaling(2.0, "fan_in", "uniform", seed, input_axes, output_axes)
 
 
-def he_normal(seed: int | None = None) -> VarianceScaling:
+def he_normal(seed: int | None = None, input_axes: Axes = None, output_axes: Axes = None) -> VarianceScaling:
     """Truncated normal of variance ``2 / fan_in``. https://arxiv.org/abs/1502.01852"""
-    return VarianceScaling(2.0, "fan_in", "normal", seed)
+    return VarianceScaling(2.0, "fan_in", "normal", seed, input_axes, output_axes)
 
 
 zero = zeros = Zeros

@@ -71,7 +71,7 @@ from kcore.metrics.loss_means import (
     cosine_proximity,
 )
 from kcore.metrics.metric import Metric, clone_metric, clone_metrics
-from kcore.metrics.reduction import Mean, MeanMetricWrapper, RootMeanSquaredError, Sum
+from kcore.metrics.reduction import Mean, MeanMetricWrapper, Reduce, RootMeanSquaredError, Sum
 from kcore.metrics.scores import (
     ConcordanceCorrelation,
     F1Score,
@@ -126,6 +126,7 @@ __all__ = [
     "R2Score",
     "Recall",
     "RecallAtPrecision",
+    "Reduce",
     "RootMeanSquaredError",
     "SensitivityAtSpecificity",
     "SensitivitySpecificityBase",

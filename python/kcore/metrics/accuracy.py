@@ -46,9 +46,18 @@ def top_k_categorical_accuracy(y_true: Any, y_pred: Any, k: int = 5) -> Any:
     return sparse_top_k_categorical_accuracy(ops.argmax(to_tensor_or_array(y_true), axis=-1), y_pred, k)
 
 
-def sparse_top_k_categorical_accuracy(y_true: Any, y_pred: Any, k: int = 5) -> Any:
-    """1 where fewer than ``k`` predictions are greater than that at the target's index, else 0."""
+def sparse_top_k_categorical_accuracy(
+    y_true: Any, y_pred: Any, k: int = 5, from_sorted_ids: bool = False
+) -> Any:
+    """1 where fewer than ``k`` predictions are greater than that at the target's index, else 0.
+
+    With ``from_sorted_ids`` the predictions are class indices, likeliest first: 1 where the target is among
+    the first ``k``.
+    """
     y_pred = to_tensor_or_array(y_pred)
+    if from_sorted_ids:
+        found = ops.equal(ops.cast(y_pred, "int32")[..., :k], ops.expand_dims(_labels(y_true, y_pred), -1))
+        return ops.cast(ops.any(found, axis=-1), dtypes.floatx())
     labels = ops.expand_dims(_labels(y_true, y_pred), -1)
     own = ops.take_along_axis(y_pred, labels, axis=-1)
     greater = ops.sum(ops.cast(ops.greater(y_pred, own), "int32"), axis=-1)
@@ -106,5 +115,12 @@ class TopKCategoricalAccuracy(MeanMetricWrapper):
 class SparseTopKCategoricalAccuracy(MeanMetricWrapper):
     """How often the class, given by index, is among the ``k`` greatest predictions."""
 
-    def __init__(self, k: int = 5, name: str = "sparse_top_k_categorical_accuracy", dtype: Any = None):
-        super().__init__(sparse_top_k_categorical_accuracy, name, dtype, k=k)
+    def __init__(
+        self,
+        k: int = 5,
+        name: str = "sparse_top_k_categorical_accuracy",
+        dtype: Any = None,
+        from_sorted_ids: bool = False,
+    ):
+        sorted_ids = {"from_sorted_ids": True} if from_sorted_ids else {}  # unknown to Keras 2's configs
+        super().__init__(sparse_top_k_categorical_accuracy, name, dtype, k=k, **sorted_ids)

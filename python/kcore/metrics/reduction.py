@@ -9,58 +9,67 @@ from kcore import ops
 from kcore.metrics.metric import Metric
 from kcore.utils.losses_utils import (
     aligned_weights,
-    broadcast_weights,
+    broadcast_like,
     element_count,
     expand_to_same_rank,
     to_tensor_or_array,
 )
+from kcore.utils.metrics_utils import Reduction
 from kcore.utils.serialization import get_registered_name
 
 
-class Sum(Metric):
+class Reduce(Metric):
+    """Values reduced to one number.
+
+    Args:
+        reduction: ``"sum"``, ``"sum_over_batch_size"`` (the sum of weighted values by their number) or
+            ``"weighted_mean"`` (by the sum of weights).
+    """
+
+    def __init__(self, reduction: str, name: str | None = None, dtype: Any = None):
+        super().__init__(name, dtype)
+        kinds = (Reduction.SUM, Reduction.SUM_OVER_BATCH_SIZE, Reduction.WEIGHTED_MEAN)
+        if reduction not in kinds:
+            raise ValueError(
+                f"{type(self).__name__}: reduction must be one of {', '.join(kinds)}, got {reduction!r}"
+            )
+        self.reduction = reduction
+        self.total = self.add_weight("total")
+        if reduction != Reduction.SUM:
+            self.count = self.add_weight("count")
+
+    def update_state(self, values: Any, sample_weight: Any = None) -> None:
+        values = to_tensor_or_array(values, self.dtype)
+        weight = None if sample_weight is None else to_tensor_or_array(sample_weight, self.dtype)
+        if weight is not None:
+            weight = aligned_weights(values, weight)
+        self.total.assign_add(ops.sum(values if weight is None else values * weight))
+        if self.reduction == Reduction.WEIGHTED_MEAN and weight is not None:
+            self.count.assign_add(ops.sum(broadcast_like(weight, values)))
+        elif self.reduction != Reduction.SUM:
+            self.count.assign_add(element_count(values))
+
+    def result(self) -> Any:
+        if self.reduction == Reduction.SUM:
+            return self.total.value
+        return ops.divide_no_nan(self.total, self.count)
+
+
+class Sum(Reduce):
     """The sum of values, each times its weight."""
 
     def __init__(self, name: str = "sum", dtype: Any = None):
-        super().__init__(name, dtype)
-        self.total = self.add_weight("total")
-
-    def update_state(self, values: Any, sample_weight: Any = None) -> None:
-        values, weight = _weighted(values, sample_weight, self.dtype)
-        self.total.assign_add(ops.sum(values if weight is None else values * aligned_weights(values, weight)))
-
-    def result(self) -> Any:
-        return self.total.value
+        super().__init__(Reduction.SUM, name, dtype)
 
 
-class Mean(Metric):
+class Mean(Reduce):
     """The mean of values, weighted if weights are given.
 
     ``sample_weight`` is a scalar, or has the shape of ``values`` or of its leading axes.
     """
 
     def __init__(self, name: str = "mean", dtype: Any = None):
-        super().__init__(name, dtype)
-        self.total = self.add_weight("total")
-        self.count = self.add_weight("count")
-
-    def update_state(self, values: Any, sample_weight: Any = None) -> None:
-        values, weight = _weighted(values, sample_weight, self.dtype)
-        if weight is None:
-            self.total.assign_add(ops.sum(values))
-            self.count.assign_add(element_count(values))
-        else:
-            weight = broadcast_weights(values, weight)
-            self.total.assign_add(ops.sum(values * weight))
-            self.count.assign_add(ops.sum(weight))
-
-    def result(self) -> Any:
-        return ops.divide_no_nan(self.total, self.count)
-
-
-def _weighted(values: Any, sample_weight: Any, dtype: str) -> tuple[Any, Any]:
-    """Values and weights as tensors or arrays of ``dtype``."""
-    values = to_tensor_or_array(values, dtype)
-    return values, None if sample_weight is None else to_tensor_or_array(sample_weight, dtype)
+        super().__init__(Reduction.WEIGHTED_MEAN, name, dtype)
 
 
 class MeanMetricWrapper(Mean):

@@ -6,7 +6,7 @@ from typing import Any
 
 from kcore.lookup import lookup
 from kcore.optimizers import schedules
-from kcore.optimizers.optimizer import Optimizer, Slot
+from kcore.optimizers.optimizer import Optimizer, Slot, clip_norm
 from kcore.optimizers.rules import (
     SGD,
     Adadelta,
@@ -42,6 +42,7 @@ __all__ = [
     "adagrad",
     "adam",
     "adamax",
+    "clip_norm",
     "deserialize",
     "get",
     "nadam",

@@ -323,8 +323,7 @@ class Optimizer:
         if longest:
             total = sum((ops.sum(ops.square(g)) for g in grads[1:]), ops.sum(ops.square(grads[0])))
             norm = ops.sqrt(total)
-            factor = ops.where(norm >= longest, longest / norm, 1.0)
-            grads = [g * factor for g in grads]
+            grads = [clip_norm(g, longest, norm) for g in grads]
         if self.clipvalue:
             grads = [ops.clip(g, -self.clipvalue, self.clipvalue) for g in grads]
         return grads
@@ -467,6 +466,11 @@ class Optimizer:
         if isinstance(config.get("learning_rate"), dict):
             config["learning_rate"] = deserialize_schedule(config["learning_rate"], custom_objects)
         return cls(**config)
+
+
+def clip_norm(g: Any, c: float, n: Any) -> Any:
+    """``g``, scaled to norm ``c`` if its norm ``n`` is longer."""
+    return g * ops.where(n >= c, c / n, 1.0) if c > 0 else g
 
 
 def number(value: Any) -> float:

@@ -205,6 +205,8 @@ class Adam(_Moments):
         amsgrad: bool = False,
         **kwargs: Any,
     ):
+        if isinstance(epsilon, bool):  # Keras 2 has amsgrad in its place
+            epsilon, amsgrad = None, epsilon
         super().__init__(learning_rate, beta_1, beta_2, epsilon, **kwargs)
         self.amsgrad = amsgrad
 
