@@ -48,6 +48,8 @@ LAYERS = [
     Layer("resnet", 8, 56, 64, 256, kernel=1),
     Layer("resnet", 8, 28, 128, 128, stride=2, padding=1),
     Layer("lenet", 64, 28, 16, 32, kernel=5, padding=2),
+    Layer("decoder", 64, 28, 32, 1, padding=1),
+    Layer("decoder", 64, 32, 64, 3, kernel=5, padding=2),
     Layer("one", 1, 32, 64, 64, padding=1),
     Layer("mobilenet", 8, 112, 32, 32, padding=1, depthwise=True),
     Layer("mobilenet", 8, 112, 64, 64, stride=2, padding=1, depthwise=True),

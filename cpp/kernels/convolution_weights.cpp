@@ -4,6 +4,7 @@
 // Images are cut into chunks, each summed into a partial gradient of its own, and the kernel's
 // elements into bands; chunks x bands are the tasks. The partial gradients are added in order.
 #include "kernels/convolution.h"
+#include "kernels/narrow.h"
 #include "kernels/winograd.h"
 
 namespace kcore::KCORE_ISA_NAMESPACE {
@@ -22,6 +23,8 @@ struct Plan {
   Blocks blocks;
   std::int64_t group_rows, group_columns, row_tiles, panels;  // of one group's gradient
   std::int64_t chunks, chunk_blocks, bands, band_tiles;
+  bool narrow;                  // few columns: vectors run along the kernel's rows
+  std::int64_t run, run_tiles;  // a row's taps together, where they lie side by side in x
   bool pack;  // dy's columns do not fill vectors: blocks of it are copied with padding
   std::int64_t packed_stride;
   T* partials;           // chunks - 1 gradients
@@ -43,7 +46,14 @@ Plan<T> make_plan(const ConvolutionGeometry& g, Workspace& workspace) {
   plan.group_columns = g.out_channels / g.groups;
   plan.row_tiles = ceil_div(plan.group_rows, balanced(plan.group_rows, kBlockRows));
   plan.panels = ceil_div(plan.group_columns, kBlockCols<T>);
-  plan.pack = plan.group_columns % kWidth<T> != 0;
+  plan.run = g.kernel_cols * g.in_channels;
+  plan.narrow = g.groups == 1 && g.dilation_cols == 1 && plan.run >= kWidth<T> &&
+                2 * g.out_channels <= kWidth<T>;
+  if (plan.narrow) {
+    plan.run_tiles = ceil_div(plan.run, kNarrowRun<T>);
+    plan.row_tiles = g.kernel_rows * plan.run_tiles;
+  }
+  plan.pack = !plan.narrow && plan.group_columns % kWidth<T> != 0;
   plan.packed_stride = round_up(plan.group_columns, kWidth<T>);
 
   const std::int64_t size = g.groups * plan.group_rows * plan.group_columns;
@@ -136,6 +146,23 @@ void multiply_block(const ConvolutionGeometry& g, const Plan<T>& plan, const Blo
   }
 }
 
+// The same for few columns.
+template <class T>
+void multiply_narrow_block(const ConvolutionGeometry& g, const Plan<T>& plan, const Block& block,
+                           const T* x, const T* dy, bool add, std::int64_t first, std::int64_t last,
+                           T* out) {
+  const Depth pixels = {block.images, plan.blocks.image_pitch,
+                        block.rows,   g.stride_rows * plan.blocks.row_pitch,
+                        g.out_cols,   g.stride_cols * g.in_channels};
+  const NarrowWeights<T> multiply = find_narrow_weights<T>(g.out_channels);
+  for (std::int64_t index = first; index < last; ++index) {
+    const std::int64_t row = index / plan.run_tiles, start = index % plan.run_tiles * kNarrowRun<T>;
+    multiply(pixels, x + row * g.dilation_rows * plan.blocks.row_pitch + start,
+             min(kNarrowRun<T>, plan.run - start), dy, g.out_channels, add,
+             out + (row * plan.run + start) * g.out_channels);
+  }
+}
+
 template <class T>
 void pack_block(const ConvolutionGeometry& g, const Plan<T>& plan, std::int64_t pixels, const T* dy,
                 T* packed) {
@@ -184,8 +211,10 @@ void weight_gradient(const ConvolutionGeometry& g, const T* x, const T* dy, T* d
         pack_block(g, plan, block.images * block.rows * g.out_cols, block_dy, copy + copied);
         block_dy = copy + copied;
       }
-      multiply_block(g, plan, block, block_x, block_dy, index > first, band * plan.band_tiles,
-                     min(tiles, (band + 1) * plan.band_tiles), out);
+      (plan.narrow ? multiply_narrow_block<T>
+                   : multiply_block<T>)(g, plan, block, block_x, block_dy, index > first,
+                                        band * plan.band_tiles,
+                                        min(tiles, (band + 1) * plan.band_tiles), out);
     }
   });
 

@@ -132,4 +132,63 @@ GatherKernel<T> find_narrow_kernel(std::int64_t rows, std::int64_t cols) {
   return find_narrow_cols<T, Rows, kNarrowCols>(cols);
 }
 
+// The weight gradient of few columns: out[k * Rows + i] (+)= sum over pixels of x[k] * dy[i], for k
+// in [0, count) with count <= kNarrowRun<T>. dy's pixels lie dy_stride apart, x's as `pixels` says.
+constexpr int kNarrowVectors = 3;
+template <class T>
+constexpr std::int64_t kNarrowRun = kNarrowVectors* kWidth<T>;
+
+template <class T, int Rows>
+void narrow_weights(const Depth& pixels, const T* x, std::int64_t count, const T* dy,
+                    std::int64_t dy_stride, bool add, T* out) {
+  constexpr std::int64_t width = kWidth<T>;
+  Vec<T> acc[Rows][kNarrowVectors] = {};
+  const auto sum = [&](auto load_at) __attribute__((always_inline)) {
+    for (std::int64_t o = 0; o < pixels.outer; ++o) {
+      for (std::int64_t m = 0; m < pixels.middle; ++m) {
+        const T* from = x + o * pixels.outer_pitch + m * pixels.middle_pitch;
+        for (std::int64_t p = 0; p < pixels.inner; ++p, from += pixels.step, dy += dy_stride) {
+          Vec<T> run[kNarrowVectors];
+#pragma GCC unroll 4
+          for (int j = 0; j < kNarrowVectors; ++j) run[j] = load_at(from + j * width, j);
+#pragma GCC unroll 8
+          for (int i = 0; i < Rows; ++i) {
+            const Vec<T> gradient = splat<T>(dy[i]);
+#pragma GCC unroll 4
+            for (int j = 0; j < kNarrowVectors; ++j) acc[i][j] += run[j] * gradient;
+          }
+        }
+      }
+    }
+  };
+  if (count == kNarrowRun<T>) {
+    sum([](const T* p, int) { return load(p); });
+  } else {
+    sum([=](const T* p, int j) { return load_partial(p, max(0, min(width, count - j * width))); });
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < Rows; ++i) {
+    T sums[kNarrowRun<T>];
+#pragma GCC unroll 4
+    for (int j = 0; j < kNarrowVectors; ++j) store(sums + j * width, acc[i][j]);
+    for (std::int64_t k = 0; k < count; ++k) {
+      T& to = out[k * Rows + i];
+      to = add ? to + sums[k] : sums[k];
+    }
+  }
+}
+
+template <class T>
+using NarrowWeights = void (*)(const Depth&, const T*, std::int64_t, const T*, std::int64_t, bool,
+                               T*);
+
+// The kernel for that many columns: 1..kWidth<T> / 2.
+template <class T, int Rows = static_cast<int>(kWidth<T> / 2)>
+NarrowWeights<T> find_narrow_weights(std::int64_t columns) {
+  if constexpr (Rows > 1) {
+    if (columns < Rows) return find_narrow_weights<T, Rows - 1>(columns);
+  }
+  return narrow_weights<T, Rows>;
+}
+
 }  // namespace kcore::KCORE_ISA_NAMESPACE
