@@ -9,7 +9,7 @@ namespace kcore::KCORE_ISA_NAMESPACE {
 
 namespace {
 
-constexpr std::int64_t kColumns = 1024;  // columns that a task combines
+constexpr std::int64_t kColumns = 512;  // columns that a task combines
 
 KCORE_INLINE std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
@@ -95,19 +95,23 @@ template <class T>
 void combine_statistics(const Blocks& blocks, std::int64_t columns, const T* partial, T* mean,
                         T* variance) {
   parallel_for(ceil_div(columns, kColumns), [&](std::int64_t task) {
-    const std::int64_t last = smaller(columns, (task + 1) * kColumns);
-    for (std::int64_t c = task * kColumns; c < last; ++c) {
-      double count = 0, average = 0, squares = 0;
-      for (std::int64_t block = 0; block < blocks.count; ++block) {
-        const double n = static_cast<double>(blocks.end(block) - blocks.begin(block));
-        const double d = static_cast<double>(partial[block * 2 * columns + c]) - average;
-        count += n;
-        average += d * n / count;
-        squares += static_cast<double>(partial[(block * 2 + 1) * columns + c]) +
-                   d * d * n * (count - n) / count;
+    const std::int64_t first = task * kColumns, n = smaller(kColumns, columns - first);
+    double average[kColumns] = {}, squares[kColumns] = {}, rows = 0;
+    for (std::int64_t block = 0; block < blocks.count; ++block) {
+      const T* means = partial + block * 2 * columns + first;
+      const T* deviations = means + columns;
+      const double more = static_cast<double>(blocks.end(block) - blocks.begin(block));
+      const double before = rows, share = more / (rows + more);
+      rows += more;
+      for (std::int64_t c = 0; c < n; ++c) {
+        const double d = static_cast<double>(means[c]) - average[c];
+        average[c] += d * share;
+        squares[c] += static_cast<double>(deviations[c]) + d * d * (before * share);
       }
-      mean[c] = static_cast<T>(count > 0 ? average : squares / count);
-      variance[c] = static_cast<T>(squares / count);
+    }
+    for (std::int64_t c = 0; c < n; ++c) {
+      variance[first + c] = static_cast<T>(squares[c] / rows);
+      mean[first + c] = static_cast<T>(rows > 0 ? average[c] : squares[c] / rows);
     }
   });
 }
@@ -172,15 +176,16 @@ template <class T>
 void combine_sums(const Blocks& blocks, std::int64_t columns, const T* partial, T* first,
                   T* second) {
   parallel_for(ceil_div(columns, kColumns), [&](std::int64_t task) {
-    const std::int64_t last = smaller(columns, (task + 1) * kColumns);
-    for (std::int64_t c = task * kColumns; c < last; ++c) {
-      double a = 0, b = 0;
-      for (std::int64_t block = 0; block < blocks.count; ++block) {
-        a += static_cast<double>(partial[block * 2 * columns + c]);
-        b += static_cast<double>(partial[(block * 2 + 1) * columns + c]);
-      }
-      first[c] = static_cast<T>(a);
-      second[c] = static_cast<T>(b);
+    const std::int64_t begin = task * kColumns, n = smaller(kColumns, columns - begin);
+    double a[kColumns] = {}, b[kColumns] = {};
+    for (std::int64_t block = 0; block < blocks.count; ++block) {
+      const T* sums = partial + block * 2 * columns + begin;
+      for (std::int64_t c = 0; c < n; ++c) a[c] += static_cast<double>(sums[c]);
+      for (std::int64_t c = 0; c < n; ++c) b[c] += static_cast<double>(sums[columns + c]);
+    }
+    for (std::int64_t c = 0; c < n; ++c) {
+      first[begin + c] = static_cast<T>(a[c]);
+      second[begin + c] = static_cast<T>(b[c]);
     }
   });
 }

@@ -37,10 +37,11 @@ struct NormalizationKernels {
 };
 KCORE_KERNEL_TABLE(NormalizationKernels, normalization)
 
-// Rows of one block: enough to fill part of the second-level cache, and the grain of tasks.
+// Rows of one block, which is the grain of tasks: it fits into the second-level cache, and is many
+// rows compared with its statistics.
 inline std::int64_t normalization_block(std::int64_t columns) {
   const std::int64_t rows = 16384 / (columns < 1 ? 1 : columns);
-  return rows < 8 ? 8 : rows;
+  return rows < 32 ? 32 : rows;
 }
 
 inline std::int64_t normalization_workspace_bytes(std::int64_t rows, std::int64_t columns) {

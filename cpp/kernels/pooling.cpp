@@ -265,6 +265,17 @@ void average_pool_gradient(const Pooling& p, const void* dy_data, void* dx_data)
     const Span rows = windows_over(iy, p.stride_y, p.top, p.pool_height, p.out_height);
     for (std::int64_t ix = 0; ix < p.width; ++ix, dx += p.channels) {
       const Span columns = windows_over(ix, p.stride_x, p.left, p.pool_width, p.out_width);
+      if (rows.end - rows.begin == 1 && columns.end - columns.begin == 1) {
+        const Span seen_rows = window(rows.begin, p.stride_y, p.top, p.pool_height, p.height);
+        const Span seen = window(columns.begin, p.stride_x, p.left, p.pool_width, p.width);
+        const std::int64_t count = (seen_rows.end - seen_rows.begin) * (seen.end - seen.begin);
+        const T weight = T{1} / static_cast<T>(count);
+        const T* source = dy + rows.begin * out_row + columns.begin * p.channels;
+        over_channels<T>(
+            p.channels, [&](std::int64_t c) { store(dx + c, load(source + c) * weight); },
+            [&](std::int64_t c) { dx[c] = source[c] * weight; });
+        continue;
+      }
       std::memset(dx, 0, static_cast<std::size_t>(p.channels) * sizeof(T));
       for (std::int64_t oy = rows.begin; oy < rows.end; ++oy) {
         const Span seen_rows = window(oy, p.stride_y, p.top, p.pool_height, p.height);
