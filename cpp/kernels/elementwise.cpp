@@ -622,6 +622,157 @@ BlockFunction function(Opcode opcode, ElementType type) {
   return nullptr;
 }
 
+// ---- Two operations in one loop ----
+
+// y = f(x[0], ..., x[N - 1]), vector by vector.
+template <class T, int N, class F>
+KCORE_INLINE void map_vectors(void* out, const BlockSource* x, std::int64_t count, const F& f) {
+  T* y = static_cast<T*>(out);
+  const T* p[N];
+  std::int64_t stride[N];
+  for (int k = 0; k < N; ++k) {
+    p[k] = static_cast<const T*>(x[k].data);
+    stride[k] = x[k].step * kWidth<T>;
+  }
+  Vec<T> v[N];
+  std::int64_t i = 0;
+  for (; i + kWidth<T> <= count; i += kWidth<T>) {
+    for (int k = 0; k < N; ++k) {
+      v[k] = load(p[k]);
+      p[k] += stride[k];
+    }
+    store<T>(y + i, f(v));
+  }
+  if (i < count) {
+    for (int k = 0; k < N; ++k) v[k] = load_partial(p[k], count - i);
+    store_partial<T>(y + i, f(v), count - i);
+  }
+}
+
+template <class T, class Inner, class Outer, bool second>
+void fused_binary(void* y, const BlockSource* x, std::int64_t count) {
+  map_vectors<T, 3>(
+      y, x, count, [](const Vec<T>* v) __attribute__((always_inline)) {
+        const Vec<T> inner = Inner::template apply<T>(v[0], v[1]);
+        return second ? Outer::template apply<T>(v[2], inner)
+                      : Outer::template apply<T>(inner, v[2]);
+      });
+}
+
+template <class T, class Inner, class Outer, bool second>
+void fused_unary(void* y, const BlockSource* x, std::int64_t count) {
+  map_vectors<T, 2>(
+      y, x, count, [](const Vec<T>* v) __attribute__((always_inline)) {
+        const Vec<T> inner = Inner::template apply<T>(v[0]);
+        return second ? Outer::template apply<T>(v[1], inner)
+                      : Outer::template apply<T>(inner, v[1]);
+      });
+}
+
+template <class T, class Compare>
+void fused_where(void* y, const BlockSource* x, std::int64_t count) {
+  map_vectors<T, 4>(
+      y, x, count, [](const Vec<T>* v) __attribute__((always_inline)) {
+        return Compare::template apply<T>(v[0], v[1]) ? v[2] : v[3];
+      });
+}
+
+template <class T, class Outer>
+void product_sum(void* y, const BlockSource* x, std::int64_t count) {
+  map_vectors<T, 4>(
+      y, x, count, [](const Vec<T>* v) __attribute__((always_inline)) {
+        return Outer::template apply<T>(v[0] * v[1], v[2] * v[3]);
+      });
+}
+
+template <class T, class Inner, bool unary_inner, class Outer, bool second>
+constexpr BlockFunction fused_of() {
+  if constexpr (unary_inner) {
+    return fused_unary<T, Inner, Outer, second>;
+  } else {
+    return fused_binary<T, Inner, Outer, second>;
+  }
+}
+
+template <class T, class Inner, bool unary_inner>
+BlockFunction fused_with(Opcode outer, int place) {
+  switch (outer) {
+    case Opcode::add:
+      return fused_of<T, Inner, unary_inner, Add, false>();
+    case Opcode::subtract:
+      return place == 0 ? fused_of<T, Inner, unary_inner, Subtract, false>()
+                        : fused_of<T, Inner, unary_inner, Subtract, true>();
+    case Opcode::multiply:
+      return fused_of<T, Inner, unary_inner, Multiply, false>();
+    case Opcode::divide:
+      return place == 0 ? fused_of<T, Inner, unary_inner, Divide, false>()
+                        : fused_of<T, Inner, unary_inner, Divide, true>();
+    case Opcode::maximum:
+      return fused_of<T, Inner, unary_inner, Maximum, false>();
+    case Opcode::minimum:
+      return fused_of<T, Inner, unary_inner, Minimum, false>();
+    default:
+      return nullptr;
+  }
+}
+
+template <class T>
+BlockFunction fused_type(Opcode inner, Opcode outer, int place) {
+  if (outer == Opcode::where) {
+    if (place != 0) return nullptr;
+    switch (inner) {
+      case Opcode::equal:
+        return fused_where<T, Equal>;
+      case Opcode::not_equal:
+        return fused_where<T, NotEqual>;
+      case Opcode::less:
+        return fused_where<T, Less>;
+      case Opcode::less_equal:
+        return fused_where<T, LessEqual>;
+      case Opcode::greater:
+        return fused_where<T, Greater>;
+      case Opcode::greater_equal:
+        return fused_where<T, GreaterEqual>;
+      default:
+        return nullptr;
+    }
+  }
+  switch (inner) {
+    case Opcode::add:
+      return fused_with<T, Add, false>(outer, place);
+    case Opcode::subtract:
+      return fused_with<T, Subtract, false>(outer, place);
+    case Opcode::multiply:
+      return fused_with<T, Multiply, false>(outer, place);
+    case Opcode::divide:
+      return fused_with<T, Divide, false>(outer, place);
+    case Opcode::square:
+      return fused_with<T, Square, true>(outer, place);
+    case Opcode::sqrt:
+      return fused_with<T, Sqrt, true>(outer, place);
+    default:
+      return nullptr;
+  }
+}
+
+BlockFunction fused(Opcode inner, Opcode outer, int place, ElementType type) {
+  if (type == ElementType::float32) return fused_type<float>(inner, outer, place);
+  if (type == ElementType::float64) return fused_type<double>(inner, outer, place);
+  return nullptr;
+}
+
+template <class T>
+BlockFunction sum_of_products_type(Opcode outer) {
+  if (outer == Opcode::add) return product_sum<T, Add>;
+  return outer == Opcode::subtract ? product_sum<T, Subtract> : nullptr;
+}
+
+BlockFunction sum_of_products(Opcode outer, ElementType type) {
+  if (type == ElementType::float32) return sum_of_products_type<float>(outer);
+  if (type == ElementType::float64) return sum_of_products_type<double>(outer);
+  return nullptr;
+}
+
 // ---- Broadcast inputs ----
 
 template <class T>
@@ -779,8 +930,9 @@ void evaluate_range(const ElementwisePlan& plan, const void* const* inputs, void
     }
     for (int s = 0; s < plan.steps; ++s) {
       const ElementwiseStep& step = plan.program[s];
-      BlockSource args[3];
-      for (int k = 0; k < 3; ++k) {
+      if (step.function == nullptr) continue;
+      BlockSource args[ElementwiseStep::kMaxArgs];
+      for (int k = 0; k < ElementwiseStep::kMaxArgs; ++k) {
         if (step.args[k] >= 0) args[k] = sources[step.args[k]];
       }
       std::byte* y = slots + step.slot * slot_bytes;
@@ -820,6 +972,6 @@ void evaluate(const ElementwisePlan& plan, const void* const* inputs, void* cons
 
 }  // namespace
 
-const ElementwiseKernels elementwise_table = {function, evaluate};
+const ElementwiseKernels elementwise_table = {function, fused, sum_of_products, evaluate};
 
 }  // namespace kcore::KCORE_ISA_NAMESPACE

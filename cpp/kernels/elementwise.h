@@ -10,38 +10,25 @@
 namespace kcore {
 
 // name, arguments, cost of an element relative to an addition
-#define KCORE_ELEMENTWISE_OPCODES(OP)                                                             \
-  OP(add, 2, 1)                                                                                   \
-  OP(subtract, 2, 1)                                                                              \
-  OP(multiply, 2, 1)                                                                              \
-  OP(divide, 2, 3)                                                                                \
-  OP(floor_divide, 2, 30) OP(mod, 2, 20) OP(power, 2, 20) OP(maximum, 2, 1) OP(minimum, 2, 1) OP( \
-      negative, 1, 1) OP(abs, 1, 1) OP(sign, 1, 1) OP(exp, 1, 8) OP(expm1, 1, 8) OP(log, 1, 10)   \
-      OP(log1p, 1, 14) OP(log2, 1, 40) OP(log10, 1, 40) OP(sqrt, 1, 4) OP(rsqrt, 1, 6) OP(        \
-          square, 1, 1) OP(reciprocal, 1, 3) OP(sin, 1, 14) OP(cos, 1, 14) OP(tan, 1, 80)         \
-          OP(arcsin, 1, 60) OP(arccos, 1, 60) OP(arctan, 1, 60) OP(                               \
-              arctan2, 2, 80) OP(sinh, 1, 80) OP(cosh, 1, 80) OP(tanh, 1, 12) OP(arcsinh, 1, 80)  \
-              OP(arccosh, 1, 80) OP(arctanh, 1, 80) OP(erf, 1, 16) OP(erfinv, 1, 24)              \
-                  OP(sigmoid, 1, 12) OP(softplus, 1, 24) OP(relu, 1, 1) OP(lgamma, 1, 100) OP(    \
-                      digamma, 1, 100) OP(floor, 1, 1)                                            \
-                      OP(ceil, 1, 1) OP(round, 1, 1) OP(trunc, 1, 1) OP(equal, 2, 1) OP(          \
-                          not_equal,                                                              \
-                          2,                                                                      \
-                          1) OP(less, 2, 1)                                                       \
-                          OP(less_equal, 2, 1) OP(greater, 2, 1) OP(greater_equal, 2, 1)          \
-                              OP(logical_and, 2, 1) OP(logical_or, 2, 1) OP(logical_xor, 2, 1)    \
-                                  OP(logical_not, 1, 1) OP(where, 3, 1) OP(isnan, 1, 1)           \
-                                      OP(isinf, 1, 1)                                             \
-                                          OP(isfinite, 1, 1) OP(bitwise_and, 2, 1)                \
-                                              OP(bitwise_or, 2, 1) OP(bitwise_xor, 2, 1)          \
-                                                  OP(bitwise_not, 1, 1) OP(left_shift, 2, 1)      \
-                                                      OP(right_shift, 2, 1) OP(cast_bool, 1, 1)   \
-                                                          OP(cast_uint8, 1, 1)                    \
-                                                              OP(cast_int32, 1, 1)                \
-                                                                  OP(cast_int64, 1, 1)            \
-                                                                      OP(cast_float32, 1, 1)      \
-                                                                          OP(cast_float64, 1, 1)  \
-                                                                              OP(identity, 1, 1)
+// clang-format off
+#define KCORE_ELEMENTWISE_OPCODES(OP) \
+  OP(add, 2, 1) OP(subtract, 2, 1) OP(multiply, 2, 1) OP(divide, 2, 3) OP(floor_divide, 2, 30) \
+  OP(mod, 2, 20) OP(power, 2, 20) OP(maximum, 2, 1) OP(minimum, 2, 1) OP(negative, 1, 1) \
+  OP(abs, 1, 1) OP(sign, 1, 1) OP(exp, 1, 8) OP(expm1, 1, 8) OP(log, 1, 10) OP(log1p, 1, 14) \
+  OP(log2, 1, 40) OP(log10, 1, 40) OP(sqrt, 1, 4) OP(rsqrt, 1, 6) OP(square, 1, 1) \
+  OP(reciprocal, 1, 3) OP(sin, 1, 14) OP(cos, 1, 14) OP(tan, 1, 80) OP(arcsin, 1, 60) \
+  OP(arccos, 1, 60) OP(arctan, 1, 60) OP(arctan2, 2, 80) OP(sinh, 1, 80) OP(cosh, 1, 80) \
+  OP(tanh, 1, 12) OP(arcsinh, 1, 80) OP(arccosh, 1, 80) OP(arctanh, 1, 80) OP(erf, 1, 16) \
+  OP(erfinv, 1, 24) OP(sigmoid, 1, 12) OP(softplus, 1, 24) OP(relu, 1, 1) OP(lgamma, 1, 100) \
+  OP(digamma, 1, 100) OP(floor, 1, 1) OP(ceil, 1, 1) OP(round, 1, 1) OP(trunc, 1, 1) \
+  OP(equal, 2, 1) OP(not_equal, 2, 1) OP(less, 2, 1) OP(less_equal, 2, 1) OP(greater, 2, 1) \
+  OP(greater_equal, 2, 1) OP(logical_and, 2, 1) OP(logical_or, 2, 1) OP(logical_xor, 2, 1) \
+  OP(logical_not, 1, 1) OP(where, 3, 1) OP(isnan, 1, 1) OP(isinf, 1, 1) OP(isfinite, 1, 1) \
+  OP(bitwise_and, 2, 1) OP(bitwise_or, 2, 1) OP(bitwise_xor, 2, 1) OP(bitwise_not, 1, 1) \
+  OP(left_shift, 2, 1) OP(right_shift, 2, 1) OP(cast_bool, 1, 1) OP(cast_uint8, 1, 1) \
+  OP(cast_int32, 1, 1) OP(cast_int64, 1, 1) OP(cast_float32, 1, 1) OP(cast_float64, 1, 1) \
+  OP(identity, 1, 1)
+// clang-format on
 
 enum class Opcode {
 #define KCORE_OPCODE(name, arity, cost) name,
@@ -91,11 +78,13 @@ struct Broadcast {
 };
 
 struct ElementwiseStep {
-  BlockFunction function;
-  int args[3];         // registers, -1 where there is none
-  int slot;            // the block of scratch memory that holds the result
-  int output;          // the first output that stores it, or -1
-  std::int64_t width;  // bytes of an element of the result
+  static constexpr int kMaxArgs = 4;
+
+  BlockFunction function;  // null if the step has become part of a later one
+  int args[kMaxArgs];      // registers, -1 where there is none
+  int slot;                // the block of scratch memory that holds the result
+  int output;              // the first output that stores it, or -1
+  std::int64_t width;      // bytes of an element of the result
 };
 
 struct ElementwisePlan {
@@ -117,6 +106,11 @@ struct ElementwiseKernels {
   // The loop of an opcode for operands of that type (of `where`: of its second and third operand);
   // null if the opcode has no meaning for it.
   BlockFunction (*function)(Opcode opcode, ElementType type);
+  // The loop of outer(.., inner(..), ..), inner being outer's argument `place`: its arguments are
+  // those of inner, then the others of outer. Null if there is none.
+  BlockFunction (*fused)(Opcode inner, Opcode outer, int place, ElementType type);
+  // The loop of a * b + c * d, or of a * b - c * d; null if there is none.
+  BlockFunction (*sum_of_products)(Opcode outer, ElementType type);
   // An output may be the very memory of an input of kind `full` with elements of the same width.
   void (*evaluate)(const ElementwisePlan& plan, const void* const* inputs, void* const* outputs);
 };

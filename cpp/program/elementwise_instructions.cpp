@@ -125,6 +125,7 @@ class Elementwise final : public Instruction {
     add_constants(attributes.reals("constants"), attributes.texts("constant_dtypes"));
     add_steps(attributes.texts("ops"), attributes.integers("args"));
     add_stores(attributes.integers("stores"));
+    fuse_steps();
     assign_slots();
     make_plan();
   }
@@ -214,7 +215,7 @@ class Elementwise final : public Instruction {
 
   int add_step(int opcode, const std::int64_t* args) {
     const OpcodeInfo& info = kOpcodes[opcode];
-    ElementwiseStep step{nullptr, {-1, -1, -1}, 0, -1, 0};
+    ElementwiseStep step{nullptr, {-1, -1, -1, -1}, 0, -1, 0};
     for (int k = 0; k < 3; ++k) {
       const bool wanted = k < info.arity;
       const bool valid = wanted
@@ -243,6 +244,7 @@ class Elementwise final : public Instruction {
     dtypes_.push_back(result_dtype(static_cast<Opcode>(opcode), operand));
     step.width = static_cast<std::int64_t>(dtype_bytes(dtypes_.back()));
     steps_.push_back(step);
+    kinds_.push_back({static_cast<Opcode>(opcode), static_cast<ElementType>(operand)});
     const bool is_double = operand == DType::float64;
     cost_ += info.cost * (is_double ? 3 : 1);
     return static_cast<int>(dtypes_.size()) - 1;
@@ -271,6 +273,70 @@ class Elementwise final : public Instruction {
     }
   }
 
+  // Makes one step of two where the later one alone uses the result of the earlier one: its loop
+  // then keeps that result in registers.
+  void fuse_steps() {
+    const int sources = static_cast<int>(dtypes_.size() - steps_.size());
+    std::vector<int> uses(dtypes_.size(), 0);
+    for (const ElementwiseStep& step : steps_) {
+      for (const int arg : step.args) {
+        if (arg >= 0) ++uses[static_cast<std::size_t>(arg)];
+      }
+    }
+    for (const int s : stores_) ++uses[static_cast<std::size_t>(sources + s)];
+    std::vector<bool> whole(steps_.size(), false);  // two steps already, or part of one
+    for (std::size_t s = 0; s < steps_.size(); ++s) {
+      const auto candidate = [&](int place) -> int {
+        const int arg = steps_[s].args[place];
+        if (arg < sources || uses[static_cast<std::size_t>(arg)] != 1) return -1;
+        const int inner = arg - sources;
+        const auto i = static_cast<std::size_t>(inner);
+        return !whole[i] && kinds_[i].type == kinds_[s].type ? inner : -1;
+      };
+      const auto absorb = [&](int inner) {
+        steps_[static_cast<std::size_t>(inner)].function = nullptr;
+        whole[static_cast<std::size_t>(inner)] = whole[s] = true;
+      };
+      const Kind kind = kinds_[s];
+      const int a = candidate(0), b = candidate(1);
+      const auto multiplies = [&](int inner) {
+        return inner >= 0 && kinds_[static_cast<std::size_t>(inner)].opcode == Opcode::multiply;
+      };
+      BlockFunction function = elementwise_kernels().sum_of_products(kind.opcode, kind.type);
+      if (function != nullptr && multiplies(a) && multiplies(b)) {
+        const ElementwiseStep& left = steps_[static_cast<std::size_t>(a)];
+        const ElementwiseStep& right = steps_[static_cast<std::size_t>(b)];
+        const int args[] = {left.args[0], left.args[1], right.args[0], right.args[1]};
+        set_step(s, function, args);
+        absorb(a);
+        absorb(b);
+        continue;
+      }
+      for (const int place : {0, 1}) {
+        const int inner = place == 0 ? a : b;
+        if (inner < 0) continue;
+        const auto i = static_cast<std::size_t>(inner);
+        function = elementwise_kernels().fused(kinds_[i].opcode, kind.opcode, place, kind.type);
+        if (function == nullptr) continue;
+        int args[ElementwiseStep::kMaxArgs] = {-1, -1, -1, -1}, count = 0;
+        for (const int arg : steps_[i].args) {
+          if (arg >= 0) args[count++] = arg;
+        }
+        for (int k = 0; k < 3; ++k) {
+          if (k != place && steps_[s].args[k] >= 0) args[count++] = steps_[s].args[k];
+        }
+        set_step(s, function, args);
+        absorb(inner);
+        break;
+      }
+    }
+  }
+
+  void set_step(std::size_t s, BlockFunction function, const int* args) {
+    steps_[s].function = function;
+    for (int k = 0; k < ElementwiseStep::kMaxArgs; ++k) steps_[s].args[k] = args[k];
+  }
+
   // Gives each result a slot of scratch memory; a slot is free again after the last use, and a
   // step may take over the slot of an argument of the same width that it is the last to read.
   void assign_slots() {
@@ -278,7 +344,9 @@ class Elementwise final : public Instruction {
     const int count = static_cast<int>(steps_.size());
     std::vector<int> last(dtypes_.size(), -1);
     for (int s = 0; s < count; ++s) {
-      for (const int arg : steps_[static_cast<std::size_t>(s)].args) {
+      const ElementwiseStep& step = steps_[static_cast<std::size_t>(s)];
+      if (step.function == nullptr) continue;
+      for (const int arg : step.args) {
         if (arg >= 0) last[static_cast<std::size_t>(arg)] = s;
       }
     }
@@ -287,17 +355,18 @@ class Elementwise final : public Instruction {
     std::vector<int> free;
     const auto release = [&](int s, bool same_width) {
       const ElementwiseStep& step = steps_[static_cast<std::size_t>(s)];
-      for (int k = 0; k < 3; ++k) {
+      for (int k = 0; k < ElementwiseStep::kMaxArgs; ++k) {
         const int arg = step.args[k];
-        const bool repeated = (k > 0 && arg == step.args[0]) || (k > 1 && arg == step.args[1]);
-        if (arg < sources || repeated || last[static_cast<std::size_t>(arg)] != s) continue;
+        if (arg < sources || last[static_cast<std::size_t>(arg)] != s) continue;
+        if (std::find(step.args, step.args + k, arg) != step.args + k) continue;
         const ElementwiseStep& producer = steps_[static_cast<std::size_t>(arg - sources)];
         if ((producer.width == step.width) == same_width) free.push_back(producer.slot);
       }
     };
     for (int s = 0; s < count; ++s) {
-      release(s, true);
       ElementwiseStep& step = steps_[static_cast<std::size_t>(s)];
+      if (step.function == nullptr) continue;
+      release(s, true);
       if (free.empty()) {
         step.slot = slots_++;
       } else {
@@ -332,7 +401,13 @@ class Elementwise final : public Instruction {
     plan_.stores = stores_.data();
   }
 
+  struct Kind {
+    Opcode opcode;
+    ElementType type;  // of the operands
+  };
+
   Operands inputs_, outputs_;
+  std::vector<Kind> kinds_;    // of each step
   std::vector<DType> dtypes_;  // of each register
   std::vector<Broadcast> broadcasts_;
   std::vector<unsigned char> splats_;

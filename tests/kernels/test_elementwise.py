@@ -412,6 +412,62 @@ def test_chain_with_constants_and_several_outputs():
             np.testing.assert_allclose(have, want, rtol=2e-5, atol=1e-5)
 
 
+INNER = {"add": 2, "subtract": 2, "multiply": 2, "divide": 2, "square": 1, "sqrt": 1, "negative": 1}
+OUTER = ["add", "subtract", "multiply", "divide", "maximum", "minimum", "power"]
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("outer", OUTER)
+@pytest.mark.parametrize("inner", INNER)
+def test_pairs_of_steps(inner, outer, dtype):
+    """Two steps may run as one loop, with the inner result as either argument, or twice, or stored as well."""
+    rng = np.random.default_rng(0)
+    x, y, z = rng.uniform(0.5, 2, (3, 1003)).astype(dtype)
+    args = [0, 1][: INNER[inner]]
+    wide = [v.astype("float64") for v in (x, y, z)]
+    middle = getattr(np, inner)(*wide[: INNER[inner]])
+    tolerance = 3e-5 if dtype == "float32" else 1e-12  # a difference may be small
+    for first, second in ((3, 2), (2, 3), (3, 3)):
+        operands = [middle if r == 3 else wide[2] for r in (first, second)]
+        with np.errstate(all="ignore"):
+            want = getattr(np, outer)(*operands)
+        for outputs, stores in (([((1003,), dtype)], [4]), ([((1003,), dtype)] * 2, [4, 3])):
+            got = expression([x, y, z], outputs, [inner, outer], [args, [first, second]], stores)
+            np.testing.assert_allclose(got[0], want, rtol=tolerance, atol=tolerance)
+            if len(stores) == 2:
+                np.testing.assert_allclose(got[1], middle, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", [*FLOATS, "int32"])
+def test_sums_of_products(dtype):
+    a, b, c, d = np.random.default_rng(0).integers(-9, 9, (4, 1003)).astype(dtype)
+    for outer in ("add", "subtract", "multiply"):
+        got = expression(
+            [a, b, c, d], [((1003,), dtype)], ["multiply", "multiply", outer], [[0, 1], [2, 3], [4, 5]]
+        )
+        np.testing.assert_array_equal(got[0], getattr(np, outer)(a * b, c * d))
+
+
+@pytest.mark.parametrize("dtype", [*FLOATS, "int32"])
+@pytest.mark.parametrize(
+    "op", ["equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "isnan"]
+)
+def test_comparison_and_choice(op, dtype):
+    a, b, c, d = np.random.default_rng(0).integers(-3, 3, (4, 1003)).astype(dtype)
+    if dtype in FLOATS:
+        a[::5] = np.nan
+    elif op == "isnan":
+        pytest.skip("integers are never NaN")
+    operands = [a, b][: 1 if op == "isnan" else 2]
+    condition = getattr(np, op)(*operands)
+    got = expression([a, b, c, d], [((1003,), dtype)], [op, "where"], [range(len(operands)), [4, 2, 3]])
+    np.testing.assert_array_equal(got[0], np.where(condition, c, d))
+    # The choice may be of another dtype than the comparison.
+    x, y = np.random.default_rng(1).normal(size=(2, 1003))
+    got = expression([a, b, x, y], [((1003,), "float64")], [op, "where"], [range(len(operands)), [4, 2, 3]])
+    np.testing.assert_array_equal(got[0], np.where(condition, x, y))
+
+
 def test_mixed_dtypes_in_one_chain():
     x = np.arange(-50, 50, dtype="int32")
     y = np.linspace(-1, 1, 100)
