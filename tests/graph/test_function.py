@@ -252,3 +252,15 @@ def test_transposes_become_flags_of_the_product():
     assert "1 instructions" in f.describe([(3, 4), (5, 4)])
     a, b = np.random.default_rng(0).standard_normal((2, 5, 4)).astype("float32")
     np.testing.assert_allclose(f([a[:3], b])[0], a[:3] @ b.T, rtol=1e-5)
+
+
+def test_a_sum_of_squares_is_one_pass():
+    x = placeholder((3, None, 5), "float64")
+    total = ops.sum(ops.square(x), axis=1)
+    f = Function([x], [total, *gradients(total, [x])])
+    a = np.random.default_rng(0).standard_normal((3, 4, 5))
+    y, dx = f([a])
+    np.testing.assert_allclose(y, (a**2).sum(1), rtol=1e-14)
+    np.testing.assert_allclose(dx, 2 * a)
+    names = [str(i) for i in Function([x], [total]).compiled([a.shape]).plan.instructions]
+    assert names == ["sum_of_squares"]

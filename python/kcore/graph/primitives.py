@@ -139,6 +139,14 @@ reduce_sum = primitive(
     lower=lambda attrs: {"kind": "sum", "axes": attrs["axes"]},
 )
 
+sum_of_squares = primitive(
+    "sum_of_squares",
+    infer=lambda x, *, axes: (tuple(d for i, d in enumerate(x.shape) if i not in axes), x.dtype),
+    kernel="reduce",
+    lower=lambda attrs: {"kind": "sum_of_squares", "axes": attrs["axes"]},
+)
+"""``reduce_sum`` of squares, which the simplifier puts in place of the two."""
+
 shape_of = Op("shape", infer=lambda x: ((len(x.shape),), "int32"))
 """The shape as an int32 vector; a constant once shapes are known."""
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from kcore.graph.dtypes import is_float
 from kcore.graph.op import CONSTANT, PLACEHOLDER, Op, broadcast_shapes
-from kcore.graph.primitives import broadcast_to, full, reduce_sum, reshape, transpose
+from kcore.graph.primitives import broadcast_to, full, reduce_sum, reshape, sum_of_squares, transpose
 from kcore.graph.tensor import Node, Tensor, ancestors, constant
 
 
@@ -214,6 +215,8 @@ def _reduce_sum(node: Node, inputs: list[Tensor]) -> Tensor | None:
         source = x.node.inputs[0]  # type: ignore[union-attr]
         kept = [i for i in range(len(source.shape)) if i not in inner]
         return reduce_sum(source, axes=tuple(sorted((*inner, *(kept[a] for a in axes)))))
+    if x.node is not None and x.node.op.opcode == "square" and is_float(x.dtype):
+        return sum_of_squares(x.node.inputs[0], axes=axes)
     return None
 
 
