@@ -164,7 +164,7 @@ def conv2d_transpose(
         normalize_tuple(dilation_rate, 2, "dilation_rate"),
     )
 
-    def lengths(added: int | None) -> list[int | None]:
+    def lengths(added: int | None) -> list[Any]:
         sizes = zip(x.shape[space], strides, kernel.shape[:2], dilation, strict=True)
         return [deconv_length(d, s, k, padding, added, rate) for d, s, k, rate in sizes]
 

@@ -661,8 +661,9 @@ class Layer:
         config = self._base_config()
         for name in _constructor_arguments(type(self)):
             config[name] = _plain(getattr(self, name))
-        if getattr(self, "seed", None) is not None:
-            config["seed"] = self.seed
+        seed = getattr(self, "seed", None)
+        if seed is not None:
+            config["seed"] = seed
         if self.activity_regularizer is not None:
             config["activity_regularizer"] = _plain(self.activity_regularizer)
         return config
@@ -686,7 +687,7 @@ def _constructor_arguments(cls: type) -> list[str]:
     """The named arguments of the constructor that ``cls`` has or inherits from this package."""
     own = next(c for c in cls.__mro__ if c.__module__.startswith(__package__) and "__init__" in vars(c))
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    parameters = list(inspect.signature(own.__init__).parameters.values())[1:]
+    parameters = list(inspect.signature(vars(own)["__init__"]).parameters.values())[1:]
     return [p.name for p in parameters if p.kind in kinds]
 
 
@@ -754,7 +755,7 @@ def _takes(function: Callable, argument: str) -> bool:
     return argument in parameters
 
 
-def _as_tensor(x: Any) -> Tensor:
+def _as_tensor(x: Any) -> Tensor | None:
     return x if isinstance(x, Tensor) or x is None else constant(x)
 
 

@@ -162,7 +162,8 @@ class Concatenate(_Merge):
                 "A Concatenate layer requires inputs with matching shapes except for the concat axis. "
                 f"Got inputs shapes: {list(shapes)} and axis={self.axis}"
             )
-        known = [next((d for d in dims if d is not None), None) for dims in zip(*shapes, strict=True)]
+        assert axis is not None
+        known: list = [next((d for d in dims if d is not None), None) for dims in zip(*shapes, strict=True)]
         joined = [s[axis] for s in shapes]
         known[axis] = None if None in joined else sum(joined)
         return tuple(known)

@@ -29,7 +29,7 @@ class Wrapper(Layer):
         if not isinstance(layer, Layer):
             raise ValueError(f"{type(self).__name__} must be initialized with a Layer, got {layer!r}")
         super().__init__(**kwargs)
-        self.layer = layer
+        self.layer: Any = layer
 
     def build(self, input_shape: Any = None) -> None:
         self.built = True
@@ -60,7 +60,7 @@ class TimeDistributed(Wrapper):
         self.supports_masking = True
         self.input_spec = InputSpec(min_ndim=3)
 
-    def build(self, input_shape: tuple) -> None:
+    def build(self, input_shape: Any = None) -> None:
         if not self.layer.built:
             self.layer._owner_name = self.name
             self.layer._build_once((input_shape[0], *input_shape[2:]))
@@ -138,20 +138,21 @@ class Bidirectional(Wrapper):
             raise ValueError(f"Bidirectional must be initialized with a recurrent layer, got {layer!r}")
         super().__init__(layer, weights=weights, **kwargs)
         self.merge_mode = merge_mode
-        config = layer.get_config()
+        recurrent: Any = layer  # the isinstance above keeps only what Layer declares
+        config = recurrent.get_config()
         plain_name = layer.name.removeprefix("forward_")
         self.forward_layer = _like(layer, {**config, "name": f"forward_{plain_name}"})
         if backward is None:
             backward_config = {**config, "name": f"backward_{plain_name}"}
-            backward_config["go_backwards"] = not layer.go_backwards
+            backward_config["go_backwards"] = not recurrent.go_backwards
             self.backward_layer = _like(layer, backward_config)
         else:
             self.backward_layer = backward
             self._check_backward()
         self._given_backward = backward
-        self.stateful = layer.stateful
-        self.return_sequences = layer.return_sequences
-        self.return_state = layer.return_state
+        self.stateful = recurrent.stateful
+        self.return_sequences = recurrent.return_sequences
+        self.return_state = recurrent.return_state
         self.supports_masking = True
         self.input_spec = layer.input_spec
         self._num_constants: int | None = None
@@ -166,7 +167,7 @@ class Bidirectional(Wrapper):
     def _nested(self) -> list[Layer]:
         return [self.forward_layer, self.backward_layer]
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Any = None) -> None:
         outer = [] if self.name in name_scope_stack() else [self.name]
         for layer in self._nested():
             scopes = [*outer, layer.name]

@@ -16,7 +16,7 @@ from kcore.layers.node import flatten, unpack
 from kcore.models.network import Network
 from kcore.training import loops
 from kcore.training.compile import Endpoint, resolve
-from kcore.training.data_adapter import adapt
+from kcore.training.data_adapter import IterableBatches, SequenceBatches, adapt
 from kcore.training.standardize import Spec, check_lengths, standardize, standardize_weights
 from kcore.training.steps import Step, build_predict, build_step, metric_names
 
@@ -450,7 +450,7 @@ class Trainer(Network):
                 self._require_inputs(x)
         targets = self._target_specs() if with_targets else []
         modes = [e.sample_weight_mode for e in self._trained()] if with_targets else []
-        if batches is not None:
+        if isinstance(batches, (IterableBatches, SequenceBatches)):
             batches.expect(self._input_specs(), targets, modes)
             return batches
         return adapt(

@@ -57,7 +57,8 @@ class UpSampling2D(Layer):
         self.input_spec = InputSpec(ndim=4)
 
     def call(self, inputs: Any) -> Any:
-        return backend.resize_images(inputs, *self.size, self.data_format, self.interpolation)
+        rows, columns = self.size
+        return backend.resize_images(inputs, rows, columns, self.data_format, self.interpolation)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         scale = [1, 1, *self.size] if self.data_format == "channels_first" else [1, *self.size, 1]

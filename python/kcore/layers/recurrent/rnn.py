@@ -232,7 +232,7 @@ class RNN(Layer):
         if mask is not None:
             mask = ops.swapaxes(mask, 0, 1)
         place = (self._owner_name or self.name, f"/{len(self._inbound_nodes)}")
-        masks = cell.masks(inputs, initial_state, training, place) if hasattr(cell, "masks") else None
+        masks: Any = cell.masks(inputs, initial_state, training, place) if hasattr(cell, "masks") else None
         if hasattr(cell, "project"):
             by_time = cell.project(by_time, masks[0])
 
