@@ -264,3 +264,32 @@ def test_a_sum_of_squares_is_one_pass():
     np.testing.assert_allclose(dx, 2 * a)
     names = [str(i) for i in Function([x], [total]).compiled([a.shape]).plan.instructions]
     assert names == ["sum_of_squares"]
+
+
+def test_sums_of_products_are_one_pass_each():
+    x, h = placeholder((3, 4)), placeholder((3, 5))
+    w, u, b = (Variable(np.ones(s), "float32") for s in [(4, 2), (5, 2), (2,)])
+    values = [np.full((3, 4), 0.25, "float32"), np.full((3, 5), -0.25, "float32")]
+    for z in [ops.matmul(x, w) + ops.matmul(h, u) + b, b + ops.matmul(x, w) + ops.matmul(h, u)]:
+        f = Function([x, h], [ops.tanh(z)])
+        assert "2 instructions" in f.describe([(3, 4), (3, 5)])
+        np.testing.assert_allclose(f(values)[0], np.full((3, 2), np.tanh(0.75)), rtol=1e-5)
+
+
+def test_a_product_is_added_to_a_state():
+    x, y, total = placeholder((6, 4)), placeholder((6, 5)), placeholder((4, 5))
+    f = Function([x, y, total], [total + ops.matmul(transpose(x, perm=(1, 0)), y)])
+    assert "1 instructions" in f.describe([(6, 4), (6, 5), (4, 5)])
+    values = [
+        np.random.default_rng(i).standard_normal(s).astype("float32")
+        for i, s in enumerate([(6, 4), (6, 5), (4, 5)])
+    ]
+    np.testing.assert_allclose(f(values)[0], values[2] + values[0].T @ values[1], rtol=1e-5, atol=1e-6)
+
+
+def test_a_chain_takes_an_addition_along():
+    x, w, v = placeholder((3, 4)), placeholder((4, 2)), placeholder((3, 2))
+    for update in [lambda g: 0.9 * v + g, lambda g: 0.1 * (g + v)]:
+        text = Function([x, w, v], [update(ops.matmul(x, w))]).describe([(3, 4), (4, 2), (3, 2)])
+        assert "2 instructions" in text
+        assert "matmul+add" not in text

@@ -120,7 +120,7 @@ def _single(node: Node) -> Instruction:
 def _find_epilogues(
     nodes: list[Node], readers: dict[int, list[Node]], fetched: set[int]
 ) -> tuple[set[int], dict[int, list[Node]]]:
-    """Products followed by a bias over the last axis, an activation, or both.
+    """Products followed by a bias over the last axis, a tensor added (to a matmul), an activation, or all.
 
     Returns the ids of the nodes that become part of another's instruction, and for each instruction's
     last node the nodes that it is made of.
@@ -133,12 +133,29 @@ def _find_epilogues(
         found = readers.get(id(out), [])
         return found[0] if len(found) == 1 and id(out) not in fetched else None
 
+    def pays(before: Node, add: Node) -> bool:
+        """Whether the addition would else be a pass of its own: no chain could take it along."""
+        other = _other(before, add)
+        if other is not None and other.node is not None and is_elementwise(other.node):
+            return False
+
+        def follows(reader: Node) -> bool:
+            bias = reader.op.name == "add" and _place(add, reader) == "bias"
+            return bias or reader.op.opcode in EPILOGUE_ACTIVATIONS or not is_elementwise(reader)
+
+        return all(map(follows, readers.get(id(add.outputs[0]), [])))
+
     for node in nodes:
         if node.op.name not in PRODUCTS or node.outputs[0].dtype not in ("float32", "float64"):
             continue
         members = [node]
         after = only_reader(node)
-        if after is not None and after.op.name == "add" and _bias(node, after) is not None:
+        places = {"bias", "addend"} if node.op.name == "matmul" else {"bias"}
+        while after is not None and after.op.name == "add" and after.id not in absorbed | epilogues.keys():
+            place = _place(members[-1], after)
+            if place not in places or (place == "addend" and not pays(members[-1], after)):
+                break
+            places.remove(place)
             members.append(after)
             after = only_reader(after)
         if (
@@ -153,25 +170,32 @@ def _find_epilogues(
     return absorbed, epilogues
 
 
-def _bias(product: Node, add: Node) -> Tensor | None:
-    out = product.outputs[0]
-    others = [t for t in add.inputs if t is not out]
-    if len(others) != 1:
+def _other(before: Node, add: Node) -> Tensor | None:
+    """What ``add`` adds to the output of ``before``."""
+    others = [t for t in add.inputs if t is not before.outputs[0]]
+    return others[0] if len(others) == 1 else None
+
+
+def _place(before: Node, add: Node) -> str | None:
+    """Whether ``add`` adds a bias to the output of ``before``, or another tensor of its shape, or neither."""
+    other, shape = _other(before, add), before.outputs[0].shape
+    if other is None or add.outputs[0].shape != shape:
         return None
-    (other,) = others
-    if add.outputs[0].shape != out.shape or other.shape != out.shape[-1:]:
-        return None
-    return other
+    return "bias" if other.shape == shape[-1:] else "addend" if other.shape == shape else None
 
 
 def _product(members: list[Node]) -> Instruction:
     product, *rest = members
     instruction = _single(product)
-    for node in rest:
+    operands: dict[str, Tensor] = {}
+    for before, node in zip(members, rest, strict=False):
         if node.op.name == "add":
-            instruction.inputs.append(_bias(product, node))  # type: ignore[arg-type]
+            operands[_place(before, node)] = _other(before, node)  # type: ignore[index, assignment]
         else:
             instruction.attrs["activation"] = node.op.opcode
+    if "addend" in operands:
+        instruction.attrs["addend"] = True
+    instruction.inputs += [operands[place] for place in ("addend", "bias") if place in operands]
     instruction.outputs = list(members[-1].outputs)
     instruction.nodes = list(members)
     return instruction
