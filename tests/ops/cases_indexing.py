@@ -142,6 +142,31 @@ CASES = [
         lambda x: np.stack([x[1], 0 * x[0], x[0] + x[2], 0 * x[0]]),
     ),
     Case(
+        "segment_max",
+        lambda x: ops.segment_max(x, integers(2, 0, 2, -1), 4),
+        [x],
+        lambda x: np.stack([x[1], 0 * x[0] - np.inf, np.maximum(x[0], x[2]), 0 * x[0] - np.inf]),
+        differentiable=False,  # differences of infinities
+    ),
+    Case(
+        "segment_min",
+        lambda x, i: ops.segment_min(x, i, 2),
+        [x, integers(1, 0, 1, 1)],
+        lambda x, i: np.stack([x[1], np.minimum(np.minimum(x[0], x[2]), x[3])]),
+    ),
+    Case(
+        "segment_max-integers",
+        lambda x: ops.segment_max(x, integers(1, 1, 0), 3),
+        [integers(5, 7, -2)],
+        lambda x: integers(-2, 7, -(2**31)),
+    ),
+    Case(
+        "unravel_index",
+        lambda i: ops.unravel_index(i, (2, 3, 4)),
+        [integers(0, 23, 7, -1)],
+        lambda i: [a.astype("int32") for a in np.unravel_index(i % 24, (2, 3, 4))],
+    ),
+    Case(
         "bincount",
         lambda i: ops.bincount(i, minlength=7),
         [integers(0, 3, 3, 1)],
@@ -230,6 +255,10 @@ CASES = [
         Case(f"diag{k:+d}", lambda x, k=k: ops.diag(x, k), [draw(3)], lambda x, k=k: np.diag(x, k))
         for k in (-1, 0, 2)
     ),
+    Case("isin", ops.isin, [rows, integers(3, 2, 3)], np.isin),
+    Case("isin-inverted", lambda a, b: ops.isin(a, b, invert=True), [rows, integers(3)], lambda a, b: a != 3),
+    Case("isin-nothing", lambda a: ops.isin(a, np.zeros(0, "int32")), [rows], lambda a: a != a),
+    Case("trace", lambda x: ops.trace(x, 1, 0, 2), [x], lambda x: np.trace(x, 1, 0, 2)),
     Case("diag-matrix", ops.diag, [draw(3, 4)], np.diag),
     Case("diagflat", ops.diagflat, [draw(2, 2)], np.diagflat),
 ]

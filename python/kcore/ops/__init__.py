@@ -9,11 +9,14 @@ from kcore.ops import image, random
 from kcore.ops.convolution import *
 from kcore.ops.core import *
 from kcore.ops.creation import *
+from kcore.ops.diagonals import *
 from kcore.ops.elementwise import *
 from kcore.ops.indexing import *
 from kcore.ops.linalg import *
 from kcore.ops.movement import *
 from kcore.ops.nn import *
 from kcore.ops.normalization import *
+from kcore.ops.ordering import *
 from kcore.ops.pooling import *
 from kcore.ops.reduction import *
+from kcore.ops.windows import *

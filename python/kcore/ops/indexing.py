@@ -1,4 +1,4 @@
-"""Ops that choose elements by index, and those about order.
+"""Ops that choose and write elements by index.
 
 Indices may be negative, counting from the end. Where one is out of range all the same, a float reads NaN, an
 integer reads 0, and nothing is written or added.
@@ -16,39 +16,37 @@ from kcore.graph import Tensor, broadcast_shapes, composite, constant_value, dty
 from kcore.graph.op import Deferred
 from kcore.graph.primitives import cast, full, reduce_sum, reshape, where
 from kcore.graph.tensor import as_tensor
-from kcore.ops.elementwise import greater, greater_equal, less, logical_and
+from kcore.ops.elementwise import (
+    floor_divide,
+    greater,
+    greater_equal,
+    less,
+    logical_and,
+    maximum,
+    minimum,
+    mod,
+)
 from kcore.ops.movement import broadcast_to, expand_dims, moveaxis, ravel, take_ranges, transpose
-from kcore.ops.operands import Dims, integer, merge_dims, normalize_axes, normalize_axis, operand, promoted
+from kcore.ops.operands import Dims, integer, merge_dims, normalize_axis, operand, promoted
 
 __all__ = [
-    "argpartition",
-    "argsort",
     "bincount",
-    "diag",
-    "diagflat",
-    "diagonal",
-    "digitize",
     "get_item",
-    "in_top_k",
     "multi_hot",
-    "nonzero",
     "one_hot",
     "scatter",
     "scatter_update",
-    "searchsorted",
+    "segment_max",
+    "segment_min",
     "segment_sum",
     "slice_update",
-    "sort",
     "take",
     "take_along_axis",
-    "top_k",
-    "tril",
-    "triu",
-    "unique",
+    "unravel_index",
 ]
 
 
-def _indices(x: Any, op: str) -> Any:
+def integer_indices(x: Any, op: str) -> Any:
     """Indices as int32 or int64. Raises ``TypeError`` for floats."""
     x = operand(x)
     dtype = str(x.dtype)
@@ -66,21 +64,21 @@ def _infer_gather(x: Tensor, indices: Tensor, *, axis: int, **missing: float) ->
     return (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]), x.dtype
 
 
-_gather = primitive(
+gather = primitive(
     "gather",
     infer=_infer_gather,
     gradient=lambda y, dy, x, indices, *, axis, **missing: (
-        _scatter_add(indices, dy, shape=x.shape, axis=axis),
+        scatter_add(indices, dy, shape=x.shape, axis=axis),
         None,
     ),
 )
 
-_scatter_add = primitive(
+scatter_add = primitive(
     "scatter_add",
     infer=lambda indices, updates, *, shape, axis: (shape, updates.dtype),
     gradient=lambda y, dy, indices, updates, *, shape, axis: (
         None,
-        _gather(dy, indices, axis=axis, missing=0.0),
+        gather(dy, indices, axis=axis, missing=0.0),
     ),
     lower=lambda attrs: {"axis": attrs["axis"]},
 )
@@ -97,19 +95,19 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Any:
     x = operand(x)
     if axis is None:
         x, axis = ravel(x), 0
-    return _gather(x, _indices(indices, "take"), axis=normalize_axis(axis, len(x.shape), "take"))
+    return gather(x, integer_indices(indices, "take"), axis=normalize_axis(axis, len(x.shape), "take"))
 
 
 _gather_along_axis = primitive(
     "take_along_axis",
     infer=lambda x, indices, *, axis, **missing: (indices.shape, x.dtype),
     gradient=lambda y, dy, x, indices, *, axis, **missing: (
-        _scatter_along_axis(indices, dy, shape=x.shape, axis=axis),
+        scatter_along_axis(indices, dy, shape=x.shape, axis=axis),
         None,
     ),
 )
 
-_scatter_along_axis = primitive(
+scatter_along_axis = primitive(
     "take_along_axis_gradient",
     infer=lambda indices, dy, *, shape, axis: (shape, dy.dtype),
     gradient=lambda y, d, indices, dy, *, shape, axis: (
@@ -146,7 +144,7 @@ def take_along_axis(x: Any, indices: Any, axis: int | None = None) -> Any:
         indices: integers of the same rank; the other axes broadcast.
         axis: the axis of the vectors; ``None`` for raveled operands.
     """
-    x, indices = operand(x), _indices(indices, "take_along_axis")
+    x, indices = operand(x), integer_indices(indices, "take_along_axis")
     if axis is None:
         x, indices, axis = ravel(x), ravel(indices), 0
     if len(x.shape) != len(indices.shape):
@@ -239,7 +237,7 @@ def _infer_take_together(x: Tensor, *indices: Tensor, axis: int) -> tuple:
 def _take_together(x: Any, *indices: Any, axis: int) -> Any:
     extents = x.shape[axis : axis + len(indices)]
     flat = reshape(x, (*x.shape[:axis], math.prod(extents), *x.shape[axis + len(indices) :]))
-    return _gather(flat, _linear(indices, extents), axis=axis)
+    return gather(flat, _linear(indices, extents), axis=axis)
 
 
 def _linear(indices: Sequence[Any], extents: Sequence[int]) -> Any:
@@ -312,7 +310,7 @@ def get_item(x: Any, key: Any) -> Any:
         elif _is_advanced(k) or (gathering and x.shape[sum(b is not None for b in basic)] is not None):
             basic.append((None, None, None))
             axes.append(place)
-            indices.append(_indices(k, "indexing"))
+            indices.append(integer_indices(k, "indexing"))
         else:
             basic.append(integer(k, "an index"))
     if bounds:
@@ -343,7 +341,7 @@ def _infer_scatter_update(x: Tensor, indices: Tensor, updates: Tensor) -> tuple:
 
 def _scatter_update_gradient(y: Tensor, dy: Tensor, x: Tensor, indices: Tensor, updates: Tensor) -> tuple:
     zeros = full(updates.shape, 0.0, updates.dtype)  # type: ignore[arg-type]
-    return _scatter_rows(dy, indices, zeros), None, _gather(dy, indices, axis=0, missing=0.0)
+    return _scatter_rows(dy, indices, zeros), None, gather(dy, indices, axis=0, missing=0.0)
 
 
 _scatter_rows = primitive("scatter_update", infer=_infer_scatter_update, gradient=_scatter_update_gradient)
@@ -366,7 +364,7 @@ def _scatter(indices: Any, values: Any, *, shape: tuple[int, ...]) -> Any:
     depth = indices.shape[-1]
     rows = _linear(_components(indices), shape[:depth])
     flat = (math.prod(shape[:depth]), *shape[depth:])
-    return reshape(_scatter_add(rows, values, shape=flat, axis=0), shape)
+    return reshape(scatter_add(rows, values, shape=flat, axis=0), shape)
 
 
 def scatter(indices: Any, values: Any, shape: Sequence[int]) -> Any:
@@ -377,7 +375,7 @@ def scatter(indices: Any, values: Any, shape: Sequence[int]) -> Any:
         values: of shape ``(..., *shape[k:])``; those of equal indices are summed.
         shape: the result's shape.
     """
-    indices, values = _indices(indices, "scatter"), operand(values)
+    indices, values = integer_indices(indices, "scatter"), operand(values)
     target = tuple(integer(d, "scatter: an extent") for d in shape)
     if _last_extent(indices, "scatter") > len(target):
         raise ValueError(f"scatter: {indices.shape[-1]} indices for a tensor of {len(target)} dimensions")
@@ -404,7 +402,7 @@ def scatter_update(inputs: Any, indices: Any, updates: Any, reduction: str | Non
         updates: of shape ``(..., *inputs.shape[k:])``; of equal indices the last one wins.
         reduction: ``'add'`` to add instead of replacing.
     """
-    indices = _indices(indices, "scatter_update")
+    indices = integer_indices(indices, "scatter_update")
     x, updates = promoted([operand(inputs), operand(updates)])
     if reduction not in (None, "add"):
         raise ValueError(f"scatter_update: reduction must be None or 'add', got {reduction!r}")
@@ -424,8 +422,6 @@ def _scatter_sum(x: Any, indices: Any, updates: Any) -> Any:
 
 @composite(deferred=True, infer=lambda x, start, updates: (x.shape, x.dtype))
 def _slice_update(x: Any, start: Any, updates: Any) -> Any:
-    from kcore.ops.elementwise import maximum, minimum
-
     rows: Any = 0
     for axis, (d, n) in enumerate(zip(x.shape, updates.shape, strict=True)):
         if n > d:
@@ -444,7 +440,7 @@ def slice_update(inputs: Any, start_indices: Any, updates: Any) -> Any:
     Starts are clipped so that the updates lie within ``inputs``.
     """
     x, updates = promoted([operand(inputs), operand(updates)])
-    start = _indices(start_indices, "slice_update")
+    start = integer_indices(start_indices, "slice_update")
     if len(updates.shape) != len(x.shape):
         raise ValueError(f"slice_update: updates of shape {updates.shape} for a tensor of shape {x.shape}")
     return _slice_update(x, start, updates) if len(x.shape) else updates
@@ -468,7 +464,7 @@ def segment_sum(data: Any, segment_ids: Any, num_segments: int | None = None, so
         num_segments: the number of sums; found from the ids if they are not symbolic.
         sorted: whether the ids ascend; nothing depends on it.
     """
-    data, ids = operand(data), _indices(segment_ids, "segment_sum")
+    data, ids = operand(data), integer_indices(segment_ids, "segment_sum")
     count = _known_count(ids, num_segments, "segment_sum", "num_segments")
     if len(ids.shape) != 1 or not data.shape:
         raise ValueError(
@@ -480,7 +476,69 @@ def segment_sum(data: Any, segment_ids: Any, num_segments: int | None = None, so
 @composite(deferred=True, infer=lambda data, ids, *, count: ((count, *data.shape[1:]), data.dtype))
 def _segment_sum(data: Any, ids: Any, *, count: int) -> Any:
     rows = where(less(ids, 0), count, ids)
-    return _scatter_add(rows, data, shape=(count, *data.shape[1:]), axis=0)
+    return scatter_add(rows, data, shape=(count, *data.shape[1:]), axis=0)
+
+
+def _sorted_rows(data: Any, ids: Any) -> tuple[Any, Any]:
+    """For each column of ``data`` its rows ordered by id, then by value; and the ids in their order."""
+    from kcore.ops.ordering import argsort, sort
+
+    by_value = argsort(data, 0)
+    order = take_along_axis(by_value, argsort(take(ids, by_value, 0), 0), 0)
+    return order, sort(ids, 0)
+
+
+@composite(deferred=True, infer=lambda data, ids, *, count, greatest: ((count, *data.shape[1:]), data.dtype))
+def _segment_extremum(data: Any, ids: Any, *, count: int, greatest: bool) -> Any:
+    from kcore.ops.ordering import searchsorted
+
+    order, ids = _sorted_rows(data, ids)
+    segments = np.arange(count, dtype="int32")
+    first, end = searchsorted(ids, segments, "left"), searchsorted(ids, segments, "right")
+    values = take_along_axis(data, take(order, maximum(end - 1, 0) if greatest else first, 0), 0)
+    dtype = np.dtype(str(data.dtype))
+    if dtype.kind == "f":
+        empty = -np.inf if greatest else np.inf
+    else:
+        empty = np.iinfo(dtype).min if greatest else np.iinfo(dtype).max
+    held = reshape(greater(end, first), (count, *(1,) * (len(data.shape) - 1)))
+    return where(held, values, np.asarray(empty, dtype))
+
+
+def _segment(op: str, data: Any, segment_ids: Any, num_segments: int | None) -> tuple[Any, Any, int]:
+    data, ids = operand(data), integer_indices(segment_ids, op)
+    count = _known_count(ids, num_segments, op, "num_segments")
+    if len(ids.shape) != 1 or not data.shape:
+        raise ValueError(f"{op}: ids of shape {tuple(ids.shape)} for data of shape {tuple(data.shape)}")
+    merge_dims([tuple(data.shape[:1]), tuple(ids.shape)], op)
+    return data, ids, count
+
+
+def segment_max(data: Any, segment_ids: Any, num_segments: int | None = None, sorted: bool = False) -> Any:
+    """The greatest of the slices of ``data`` that have the same id; arguments as for ``segment_sum``.
+
+    A segment without slices has the least value of the dtype. Of equal elements one has the gradient.
+    """
+    data, ids, count = _segment("segment_max", data, segment_ids, num_segments)
+    return _segment_extremum(data, ids, count=count, greatest=True)
+
+
+def segment_min(data: Any, segment_ids: Any, num_segments: int | None = None, sorted: bool = False) -> Any:
+    """The least of the slices of ``data`` that have the same id; arguments as for ``segment_sum``.
+
+    A segment without slices has the greatest value of the dtype. Of equal elements one has the gradient.
+    """
+    data, ids, count = _segment("segment_min", data, segment_ids, num_segments)
+    return _segment_extremum(data, ids, count=count, greatest=False)
+
+
+def unravel_index(indices: Any, shape: Sequence[int]) -> tuple[Any, ...]:
+    """The index along each axis of a tensor of ``shape`` that each place of the raveled tensor has."""
+    places = integer_indices(indices, "unravel_index")
+    extents = [integer(d, "unravel_index: an extent") for d in shape]
+    inner = [math.prod(extents[i + 1 :]) for i in range(len(extents))]
+    places = where(less(places, 0), places + math.prod(extents), places)
+    return tuple(mod(floor_divide(places, n), d) for n, d in zip(inner, extents, strict=True))
 
 
 def bincount(x: Any, weights: Any = None, minlength: int = 0, sparse: bool = False) -> Any:
@@ -491,7 +549,7 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0, sparse: bool = Fal
     """
     if sparse:
         raise ValueError("bincount: sparse results are not supported")
-    x = _indices(x, "bincount")
+    x = integer_indices(x, "bincount")
     value = constant_value(x)
     if value is None and minlength < 1:
         raise ValueError("bincount: give minlength: it decides the result's shape")
@@ -542,235 +600,6 @@ def multi_hot(
     hot = one_hot(inputs, num_classes, axis, "int32", sparse)
     named = 1 if len(hot.shape) > 2 else 0
     return cast(greater(reduce_sum(hot, axes=(named,)), 0), dtypes.standardize(dtype))
-
-
-# Order.
-
-
-_sort = primitive(
-    "sort",
-    infer=lambda x: (x.shape, x.dtype),
-    gradient=lambda y, dy, x: _scatter_along_axis(_argsort(x), dy, shape=x.shape, axis=x.ndim - 1),
-)
-
-_argsort = primitive("argsort", infer=lambda x: (x.shape, "int32"))
-
-
-def _along_last(op: Any, x: Any, axis: int | None, name: str) -> Any:
-    x = operand(x)
-    if axis is None:
-        return op(ravel(x))
-    axis = normalize_axis(axis, len(x.shape), name)
-    return op(x) if axis == len(x.shape) - 1 else moveaxis(op(moveaxis(x, axis, -1)), -1, axis)
-
-
-def sort(x: Any, axis: int | None = -1) -> Any:
-    """``x`` in ascending order along ``axis`` (raveled if ``None``), NaN last."""
-    return _along_last(_sort, x, axis, "sort")
-
-
-def argsort(x: Any, axis: int | None = -1) -> Any:
-    """The int32 indices that sort ``x`` along ``axis``; equal elements keep their order."""
-    return _along_last(_argsort, x, axis, "argsort")
-
-
-def argpartition(x: Any, kth: int, axis: int = -1) -> Any:
-    """Indices that put the ``kth`` smallest in its place, the smaller before it, the greater after it."""
-    x = operand(x)
-    extent = x.shape[normalize_axis(axis, len(x.shape), "argpartition")]
-    if extent is not None and not -extent <= kth < extent:
-        raise ValueError(f"argpartition: kth={kth} for an axis of extent {extent}")
-    return argsort(x, axis)
-
-
-def _infer_top_k(x: Tensor, *, k: int) -> list[tuple]:
-    if x.shape[-1] is not None and k > x.shape[-1]:
-        raise ValueError(f"top_k: the greatest {k} of {x.shape[-1]} elements")
-    shape = (*x.shape[:-1], k)
-    return [(shape, x.dtype), (shape, "int32")]
-
-
-def _top_k_gradient(y: tuple, dy: tuple, x: Tensor, *, k: int) -> Tensor | None:
-    return None if dy[0] is None else _scatter_along_axis(y[1], dy[0], shape=x.shape, axis=x.ndim - 1)
-
-
-_top_k = primitive("top_k", infer=_infer_top_k, gradient=_top_k_gradient, lower=lambda attrs: {})
-
-
-def top_k(x: Any, k: int, sorted: bool = True) -> tuple[Any, Any]:
-    """The ``k`` greatest elements along the last axis, and their int32 indices.
-
-    They come in descending order whatever ``sorted`` says; of equal ones the first comes first.
-    """
-    x = operand(x)
-    count = integer(k, "top_k: k")
-    if not x.shape or count < 0:
-        raise ValueError(f"top_k: the greatest {k} of a tensor of shape {tuple(x.shape)}")
-    values, indices = _top_k(x, k=count)
-    return values, indices
-
-
-_in_top_k = primitive("in_top_k", infer=lambda predictions, targets, *, k: (targets.shape, "bool"))
-
-
-def in_top_k(targets: Any, predictions: Any, k: int) -> Any:
-    """Whether each target's prediction is among the ``k`` greatest of its row.
-
-    Args:
-        targets: integers of shape ``(batch,)``.
-        predictions: floats of shape ``(batch, classes)``.
-        k: how many predictions count. Ties with the ``k``-th count as well.
-
-    Returns:
-        Booleans of shape ``(batch,)``; false where the target is no class or a prediction is not finite.
-    """
-    predictions, targets = operand(predictions), _indices(targets, "in_top_k")
-    if len(predictions.shape) != 2 or len(targets.shape) != 1:
-        shapes = f"{tuple(predictions.shape)} and {tuple(targets.shape)}"
-        raise ValueError(f"in_top_k: needs a matrix of predictions and a vector of targets, got {shapes}")
-    merge_dims([tuple(predictions.shape[:1]), tuple(targets.shape)], "in_top_k")
-    return _in_top_k(predictions, targets, k=integer(k, "in_top_k: k"))
-
-
-_searchsorted = primitive("searchsorted", infer=lambda x, values, *, side: (values.shape, "int32"))
-
-
-def searchsorted(sorted_sequence: Any, values: Any, side: str = "left") -> Any:
-    """Where each of ``values`` would be inserted into the ascending vector: int32 places.
-
-    Before equal elements with ``side='left'``, after them with ``'right'``.
-    """
-    x, values = promoted([operand(sorted_sequence), operand(values)])
-    if len(x.shape) != 1 or side not in ("left", "right"):
-        raise ValueError(f"searchsorted: got a sequence of shape {tuple(x.shape)} and side={side!r}")
-    return _searchsorted(x, values, side=side)
-
-
-def digitize(x: Any, bins: Any) -> Any:
-    """The int32 number of each element's bin: how many of the ascending ``bins`` are not greater."""
-    return searchsorted(bins, x, "right")
-
-
-# Matrices.
-
-
-@composite(deferred=True, infer=lambda x, *, k, lower: (x.shape, x.dtype))
-def _triangle(x: Any, *, k: int, lower: bool) -> Any:
-    kept = np.tri(x.shape[-2], x.shape[-1], k if lower else k - 1, dtype=bool)
-    return where(kept if lower else ~kept, x, np.zeros((), str(x.dtype)))
-
-
-def _matrix(x: Any, op: str) -> Any:
-    x = operand(x)
-    if len(x.shape) < 2:
-        raise ValueError(f"{op}: needs matrices, got shape {tuple(x.shape)}")
-    return x
-
-
-def tril(x: Any, k: int = 0) -> Any:
-    """Matrices with zeros above the ``k``-th diagonal."""
-    return _triangle(_matrix(x, "tril"), k=integer(k, "tril: k"), lower=True)
-
-
-def triu(x: Any, k: int = 0) -> Any:
-    """Matrices with zeros below the ``k``-th diagonal."""
-    return _triangle(_matrix(x, "triu"), k=integer(k, "triu: k"), lower=False)
-
-
-def _diagonal_extent(rows: int | None, columns: int | None, k: int) -> int | None:
-    if rows is None or columns is None:
-        return None
-    return max(0, min(rows + min(k, 0), columns - max(k, 0)))
-
-
-def _infer_diagonal(x: Tensor, *, k: int) -> tuple:
-    return (*x.shape[:-2], _diagonal_extent(x.shape[-2], x.shape[-1], k)), x.dtype  # type: ignore[misc]
-
-
-@composite(deferred=True, infer=_infer_diagonal)
-def _diagonal(x: Any, *, k: int) -> Any:
-    rows, columns = x.shape[-2:]
-    extent = _diagonal_extent(rows, columns, k) or 0
-    places = (np.arange(extent) + max(-k, 0)) * columns + np.arange(extent) + max(k, 0)
-    return take(reshape(x, (*x.shape[:-2], rows * columns)), places.astype("int32"), -1)
-
-
-def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
-    """The ``offset``-th diagonals of the matrices along two axes, as the last axis of the result."""
-    x = _matrix(x, "diagonal")
-    first, second = normalize_axes((axis1, axis2), len(x.shape), "diagonal")
-    return _diagonal(moveaxis(x, (first, second), (-2, -1)), k=integer(offset, "diagonal: offset"))
-
-
-def _infer_diag(x: Tensor, *, k: int) -> tuple:
-    n = None if x.shape[0] is None else x.shape[0] + abs(k)
-    return (n, n), x.dtype
-
-
-@composite(deferred=True, infer=_infer_diag)
-def _diag(x: Any, *, k: int) -> Any:
-    n = x.shape[0] + abs(k)
-    places = (np.arange(x.shape[0]) + max(-k, 0)) * n + np.arange(x.shape[0]) + max(k, 0)
-    return reshape(scatter(places.astype("int32")[:, None], x, (n * n,)), (n, n))
-
-
-def diag(x: Any, k: int = 0) -> Any:
-    """A matrix with the vector ``x`` on its ``k``-th diagonal; or the ``k``-th diagonal of a matrix."""
-    x = operand(x)
-    if len(x.shape) == 2:
-        return _diagonal(x, k=integer(k, "diag: k"))
-    if len(x.shape) != 1:
-        raise ValueError(f"diag: needs a vector or a matrix, got shape {tuple(x.shape)}")
-    return _diag(x, k=integer(k, "diag: k"))
-
-
-def diagflat(x: Any, k: int = 0) -> Any:
-    """A matrix with the elements of ``x`` on its ``k``-th diagonal."""
-    return _diag(ravel(operand(x)), k=integer(k, "diagflat: k"))
-
-
-# Results whose shape depends on data: for arrays only.
-
-
-def _array(x: Any, op: str) -> np.ndarray:
-    value = constant_value(operand(x))
-    if value is None:
-        raise TypeError(f"{op}: the result's shape depends on data, so the argument cannot be symbolic")
-    return value
-
-
-def nonzero(x: Any) -> tuple[np.ndarray, ...]:
-    """The int32 indices of the elements that are not zero, by axis; not for symbolic tensors."""
-    return tuple(places.astype("int32") for places in np.nonzero(_array(x, "nonzero")))
-
-
-def unique(
-    x: Any,
-    sorted: bool = True,
-    return_index: bool = False,
-    return_inverse: bool = False,
-    return_counts: bool = False,
-    axis: int | None = None,
-    size: int | None = None,
-    fill_value: Any = None,
-) -> Any:
-    """The different elements of ``x`` in ascending order, as ``numpy.unique``; not for symbolic tensors.
-
-    With ``size`` the result is cut or filled up (with ``fill_value``, else its first element) to that length.
-    """
-    result: Any = np.unique(_array(x, "unique"), return_index, return_inverse, return_counts, axis)  # type: ignore[call-overload]
-    values, *others = result if isinstance(result, tuple) else (result,)
-    if size is not None:
-        along = 0 if axis is None else axis
-        missing = size - values.shape[along]
-        if missing < 0:
-            values = np.take(values, np.arange(size), along)
-        elif missing > 0:
-            filler = np.take(values, [0] * missing, along)
-            if fill_value is not None:
-                filler = np.full_like(filler, fill_value)
-            values = np.concatenate([values, filler], along)
-    return (values, *(o.astype("int32") for o in others)) if others else values
 
 
 Tensor.define_operators(getitem=get_item)
