@@ -4,6 +4,7 @@
 // that reaches over the border is copied once with its padding.
 #include "kernels/convolution.h"
 
+#include "kernels/gemm.h"
 #include "kernels/narrow.h"
 #include "kernels/product.h"
 #include "kernels/winograd.h"
@@ -162,6 +163,34 @@ void run(const Product<T>& product, const T* source, const T* kernel, const T* b
   });
 }
 
+// Whether every output reads the one source pixel in its own place: a plain matrix product.
+template <class T>
+bool is_pointwise(const Product<T>& product) {
+  const auto same = [](const Axis& axis) {
+    return axis.taps == 1 && axis.step == 1 && axis.out_step == 1 && axis.origin == 0 &&
+           axis.out == axis.source;
+  };
+  return product.groups == 1 && same(product.grid.rows) && same(product.grid.cols) &&
+         2 * product.group_columns > kWidth<T>;
+}
+
+template <class T>
+void run_pointwise(const Product<T>& product, const T* source, const T* kernel, const T* bias,
+                   Activation activation, T* out) {
+  Gemm<T> gemm;
+  gemm.m = product.grid.batch * product.grid.rows.out * product.grid.cols.out;
+  gemm.n = gemm.c_stride = product.group_columns;
+  gemm.k = gemm.a_stride = product.depth_channels;
+  gemm.a = source;
+  gemm.b = kernel;
+  gemm.b_stride = product.kernel_outputs;
+  gemm.transpose_b = product.transposed;
+  gemm.c = out;
+  gemm.bias = bias;
+  gemm.activation = activation;
+  gemm_kernels<T>().gemm(gemm);
+}
+
 // The way for a product's shape: the same every run.
 template <class T>
 void compute(const Product<T>& product, bool exact, const T* source, const T* kernel, const T* bias,
@@ -171,6 +200,9 @@ void compute(const Product<T>& product, bool exact, const T* source, const T* ke
       return winograd(product, source, kernel, bias, activation, out, workspace);
     }
   }
+  if (is_pointwise(product)) {
+    return run_pointwise(product, source, kernel, bias, activation, out);
+  }
   run(product, source, kernel, bias, activation, out, workspace);
 }
 
@@ -179,7 +211,7 @@ ConvolutionMemory needed_memory(const Product<T>& product, bool exact) {
   if constexpr (sizeof(T) == sizeof(float)) {
     if (!exact && winograd_suits(product)) return winograd_memory(product);
   }
-  return memory(product);
+  return is_pointwise(product) ? ConvolutionMemory{} : memory(product);
 }
 
 template <class T>

@@ -227,6 +227,12 @@ def test_small_batches(batch, depthwise):
     Case((batch, 5, 5, 3), (3, 3), 2, (2, 2), (1, 1, 1, 1), depthwise=depthwise).check()
 
 
+@pytest.mark.parametrize(("channels", "filters"), [(1, 1), (3, 20), (17, 9), (70, 33), (512, 48)])
+@pytest.mark.parametrize("strides", [(1, 1), (2, 2)])
+def test_pointwise(channels, filters, strides):
+    Case((2, 6, 7, channels), (1, 1), filters, strides).check()
+
+
 def test_no_channels():
     bias = np.array([1.5, -2], "float32")
     x, kernel = np.zeros((2, 4, 4, 0), "float32"), np.zeros((3, 3, 0, 2), "float32")
@@ -290,6 +296,9 @@ def test_bias_and_activation(activation, filters):
         )
         np.testing.assert_allclose(got, expected(case.forward(), case.bias), rtol=0, atol=1e-5)
     bias = np.linspace(-1, 1, 3).astype("float32")
+    case = Case((2, 6, 7, 3), (1, 1), filters)
+    got = run1("conv2d", [case.x, case.kernel, case.bias], (case.dy.shape, "float32"), activation=activation)
+    np.testing.assert_allclose(got, expected(case.forward(), case.bias), rtol=0, atol=1e-5)
     case = Case((2, 6, 7, 3), (3, 2), filters, (1, 2), (1, 1, 0, 1))
     got = run1(
         "conv2d_data_gradient",
