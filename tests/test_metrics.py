@@ -1,6 +1,8 @@
 """Metrics over several batches against formulas on all samples in float64; weights, state, configs."""
 
+import copy
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -600,6 +602,18 @@ def test_custom_functions_and_classes():
     count.reset_state()
     assert count.resets == 1
     assert float(count.result()) == 0
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_copies_go_on_alone(copied):
+    metric = metrics.Mean()
+    metric.update_state([1.0, 3.0])
+    other = copied(metric)
+    metric.update_state([8.0])
+    assert float(other.result()) == 2
+    other.update_state([5.0])
+    assert float(other.result()) == 3
+    assert float(metric.result()) == 4
 
 
 def test_names():

@@ -1,5 +1,8 @@
 """Updates against the formulas in float64, state, hyper-parameters, clipping, configs, custom rules."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -291,6 +294,20 @@ def test_weights_order_and_round_trip(float64):
         resumed.apply_gradients(zip(step, copies, strict=True))
     for a, b in zip(variables, copies, strict=True):
         assert (a.numpy() == b.numpy()).all()
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_copies_go_on_alone(copied):
+    w = Variable(np.ones(3), name="w")
+    optimizer = optimizers.Adam(0.1)
+    optimizer.apply_gradients([(np.ones(3), w)])
+    other_w, other = copied((w, optimizer))
+    assert other.iterations.numpy() == 1
+    optimizer.apply_gradients([(np.ones(3), w)])
+    assert other.iterations.numpy() == 1
+    other.apply_gradients([(np.ones(3), other_w)])
+    assert (other_w.numpy() == w.numpy()).all()
+    assert len(other.get_weights()) == 4
 
 
 def test_state_as_keras_2_stores_it():

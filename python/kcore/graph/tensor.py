@@ -245,6 +245,10 @@ class Variable(Tensor):
     def __bool__(self) -> bool:
         return bool(self.numpy())
 
+    def __reduce__(self) -> tuple:
+        parts = (self.numpy(), self.dtype, self.trainable, self._name, self.constraint, self.regularizer)
+        return type(self), parts
+
     def __deepcopy__(self, memo: dict) -> Variable:
         copy = type(self)(self.numpy(), self.dtype, self.trainable, self._name)
         memo[id(self)] = copy

@@ -126,6 +126,9 @@ class Metric:
     def weights(self) -> list[Variable]:
         return self.variables
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_functions": {}}  # compiled anew by a copy
+
     # --- Configuration --------------------------------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:

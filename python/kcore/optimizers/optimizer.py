@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -133,7 +133,7 @@ class Optimizer:
         self._slots: dict[str, dict[Variable, Variable]] = {}
         self._trained: list[Variable] = []
         self._own_weights: list[Variable] | None = None
-        self._not_decayed: Callable[[Variable], bool] = lambda weight: False
+        self._not_decayed: tuple[list[Variable], list[str]] = ([], [])
         self._functions: dict[tuple, Function] = {}
 
     def _refuse_unknown(self, kwargs: dict[str, Any]) -> None:
@@ -362,7 +362,7 @@ class Optimizer:
         self.begin_step()
         rate = self.rate
         for g, (_, w) in zip(clipped, pairs, strict=True):
-            if self.weight_decay and not self._not_decayed(w):
+            if self.weight_decay and self._decays(w):
                 w.assign(w * (1.0 - rate * self.weight_decay))
             self.update_step(g, w, rate)
             if w.constraint is not None:
@@ -404,8 +404,11 @@ class Optimizer:
         self, var_list: Sequence[Variable] | None = None, var_names: Sequence[str] | None = None
     ) -> None:
         """Leave these weights, and those whose name contains one of ``var_names``, out of weight decay."""
-        listed, names = list(var_list or ()), list(var_names or ())
-        self._not_decayed = lambda weight: weight in listed or any(name in weight.name for name in names)
+        self._not_decayed = (list(var_list or ()), list(var_names or ()))
+
+    def _decays(self, weight: Variable) -> bool:
+        listed, names = self._not_decayed
+        return weight not in listed and not any(name in weight.name for name in names)
 
     # --- The interface of Keras 3's subclasses --------------------------------------------------------
 
@@ -431,6 +434,9 @@ class Optimizer:
 
     def _get_variable_index(self, variable: Variable) -> int:
         return self._trained.index(variable)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_functions": {}}  # compiled anew by a copy
 
     # --- Configuration --------------------------------------------------------------------------------
 
