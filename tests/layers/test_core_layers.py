@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from layer_checks import fixed_function
 
 from kcore import backend as K
 from kcore import layers as L
@@ -309,3 +310,106 @@ def test_advanced_activations_by_hand():
 def test_constants_and_variables_enter_layers():
     y = L.Dense(2, kernel_initializer="ones")(constant(np.ones((1, 3), "float32")))
     np.testing.assert_array_equal(y.numpy(), [[3, 3]])
+
+
+# Configs of other versions.
+
+
+@pytest.mark.parametrize("dtype", [{"class_name": "DTypePolicy", "config": {"name": "float64"}}, "float64"])
+def test_dtype_policies_of_keras_3(dtype):
+    config = {"module": "keras", "name": "d", "units": 2, "dtype": dtype, "quantization_config": None}
+    config.pop("module")
+    assert L.Dense.from_config(config).dtype == "float64"
+    mixed = {"class_name": "DTypePolicy", "config": {"name": "mixed_float16"}}
+    assert L.Dense(2, dtype=mixed).dtype == "float32"
+
+
+def test_seeds_survive_the_round_trip():
+    for layer in (
+        L.SpatialDropout1D(0.5, seed=3),
+        L.GaussianNoise(0.1, seed=3),
+        L.LSTM(2, dropout=0.5, seed=3),
+    ):
+        assert type(layer).from_config(layer.get_config()).seed == 3
+
+
+def test_seeds_and_names_determine_what_is_dropped():
+    x = placeholder((4, 64))
+
+    def mask(layer):
+        return fixed_function([x], [layer(x)])([np.ones((4, 64))], True)[0] == 0
+
+    by_seed = [mask(L.Dropout(0.5, seed=seed, name=name)) for seed, name in ((7, "a"), (7, "b"), (8, "a"))]
+    np.testing.assert_array_equal(by_seed[0], by_seed[1])
+    assert not np.array_equal(by_seed[0], by_seed[2])
+    by_name = [mask(L.Dropout(0.5, name=name)) for name in ("a", "a", "b")]
+    np.testing.assert_array_equal(by_name[0], by_name[1])
+    assert not np.array_equal(by_name[0], by_name[2])
+
+
+def test_configs_of_later_versions_are_read():
+    assert L.LSTM.from_config({"units": 2, "time_major": False, "use_cudnn": "auto"}).units == 2
+    with pytest.raises(ValueError, match="time_major"):
+        L.LSTM(2, time_major=True)
+    renorm = {"renorm": False, "renorm_clipping": None, "renorm_momentum": 0.99, "synchronized": False}
+    assert L.BatchNormalization.from_config({"axis": [3], **renorm}).axis == 3
+    assert L.ZeroPadding1D(2, data_format="channels_first").compute_output_shape((None, 3, 4)) == (None, 3, 8)
+    assert (
+        L.GlobalMaxPooling1D(keepdims=False).get_config().keys() == L.GlobalMaxPooling1D().get_config().keys()
+    )
+
+
+# Layers of layers, written by users.
+
+
+class Block(L.Layer):
+    """Two layers and a weight; branches on ``training`` in Python."""
+
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.inner = L.Dense(units, kernel_initializer="ones")
+        self.drop = L.Dropout(0.5)
+
+    def build(self, input_shape):
+        self.scale = self.add_weight(shape=(), initializer="ones", name="scale")
+        self.built = True
+
+    def call(self, inputs, training=None):
+        y = self.inner(inputs)
+        if training:
+            y = self.drop(y, training=training)
+        return y * self.scale
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+
+def test_a_layer_of_layers():
+    layer = Block(3)
+    x = np.ones((2, 4), "float32")
+    np.testing.assert_array_equal(predict(layer, x), np.full((2, 3), 4))
+    trained = predict(layer, np.ones((50, 4), "float32"), training=True)
+    assert set(np.unique(trained)) == {0.0, 8.0}
+    assert [w.name.split("/")[-1] for w in layer.weights] == ["scale:0", "kernel:0", "bias:0"]
+    assert Block.from_config(layer.get_config()).units == 3
+
+
+def test_a_layer_that_assigns_in_its_call():
+    class Counter(L.Layer):
+        def build(self, input_shape):
+            self.count = self.add_weight("count", (), initializer="zeros", trainable=False)
+            self.built = True
+
+        def call(self, inputs):
+            self.add_update([K.update_add(self.count, 1.0)])
+            return inputs * 1.0
+
+    layer = Counter()
+    t = L.Input((2,))
+    y = layer(t)
+    assert len(layer.updates) == 1
+    f = Function([t], [y], layer.updates)
+    for _ in range(3):
+        f([np.zeros((1, 2))])
+    assert layer.get_weights() == [3.0]

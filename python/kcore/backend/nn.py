@@ -172,7 +172,7 @@ def conv2d_transpose(
     wanted = tuple(output_shape)[space]
     usual, least = lengths(None), lengths(0)
     if None not in usual and all(isinstance(w, (int, np.integer)) for w in wanted) and list(wanted) != usual:
-        output_padding = [int(w) - d for w, d in zip(wanted, least, strict=True)]
+        output_padding = [int(w) - d for w, d in zip(wanted, least, strict=True)]  # type: ignore[operator]
     return ops.conv_transpose(x, kernel, strides, padding, output_padding, data_format, dilation_rate)
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from kcore import config, graph, ops
 from kcore.graph import Tensor, UpdateScope, Variable, as_tensor, composite, dtypes
 from kcore.graph.op import Deferred
-from kcore.graph.primitives import full, identity, shape_of
+from kcore.graph.primitives import full, shape_of
+from kcore.graph.primitives import identity as identity_op
 from kcore.graph.tensor import constant_value
 
 __all__ = [
@@ -221,6 +222,11 @@ def zeros_for_batch(x: Any, *sizes: int, dtype: str | None = None, axis: int = 0
 def ones_for_batch(x: Any, *sizes: int, dtype: str | None = None, axis: int = 0) -> Any:
     """Ones of shape ``(batch, *sizes)`` for the batch that is ``axis`` of ``x``."""
     return _batch_filled(x, sizes=sizes, value=1.0, dtype=_float_dtype(x, dtype), axis=axis)
+
+
+def identity(x: Any, name: str | None = None) -> Any:
+    """``x`` as another tensor."""
+    return identity_op(x)
 
 
 def count_params(x: Any) -> int:

@@ -662,7 +662,7 @@ class Layer:
         for name in _constructor_arguments(type(self)):
             config[name] = _plain(getattr(self, name))
         seed = getattr(self, "seed", None)
-        if seed is not None:
+        if seed is not None and type(self).__module__.startswith("kcore."):
             config["seed"] = seed
         if self.activity_regularizer is not None:
             config["activity_regularizer"] = _plain(self.activity_regularizer)

@@ -154,9 +154,9 @@ class Concatenate(_Merge):
 
     def _merged_shape(self, shapes: Sequence[tuple]) -> tuple:
         ndim = len(shapes[0])
-        axis = self.axis % ndim if -ndim <= self.axis < ndim else None
+        axis = self.axis % ndim
         rest = [[d for i, d in enumerate(s) if i != axis] for s in shapes]
-        fits = axis is not None and all(len(s) == ndim for s in shapes)
+        fits = -ndim <= self.axis < ndim and all(len(s) == ndim for s in shapes)
         if not fits or any(len({d for d in dims if d is not None}) > 1 for dims in zip(*rest, strict=True)):
             raise ValueError(
                 "A Concatenate layer requires inputs with matching shapes except for the concat axis. "

@@ -134,9 +134,10 @@ class Bidirectional(Wrapper):
                 'Invalid merge mode. Merge mode should be one of {"sum", "mul", "ave", "concat", None}, '
                 f"got {merge_mode!r}"
             )
-        if not isinstance(layer, Layer) or not hasattr(layer, "return_sequences"):
+        if not hasattr(layer, "return_sequences"):
             raise ValueError(f"Bidirectional must be initialized with a recurrent layer, got {layer!r}")
         super().__init__(layer, weights=weights, **kwargs)
+        self.layer: Any = layer
         self.merge_mode = merge_mode
         recurrent: Any = layer  # the isinstance above keeps only what Layer declares
         config = recurrent.get_config()

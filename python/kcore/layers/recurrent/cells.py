@@ -80,7 +80,7 @@ class GatedCell(Layer):
             regularizer=self.kernel_regularizer,
             constraint=self.kernel_constraint,
         )
-        self.recurrent_kernel = self.add_weight(
+        self.recurrent_kernel: Any = self.add_weight(
             "recurrent_kernel",
             (self.units, width),
             initializer=self.recurrent_initializer,
