@@ -202,6 +202,8 @@ struct Taps {
 };
 
 Taps make_taps(const std::string& method, std::int64_t in, std::int64_t out) {
+  constexpr std::int64_t kLimit = std::int64_t{1} << 24;
+  require(in < kLimit && out < kLimit, "cannot resize images of more than 2^24 pixels a side");
   require(in > 0 || out == 0, "cannot resize images without pixels");
   Taps taps{in, out, {0}, {}, {}};
   const auto add = [&](std::int64_t index, double weight) {

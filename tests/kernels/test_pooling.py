@@ -241,5 +241,7 @@ def test_resize_errors():
         run1("resize", [x], ((2, 8, 8, 3), "float32"), method="nearest")
     with pytest.raises(ValueError, match="input must be float32 or float64 images"):
         run1("resize", [x[0]], ((8, 8, 3), "float32"), method="nearest")
+    with pytest.raises(ValueError, match=r"more than 2\^24 pixels a side"):
+        run1("resize", [x[:0]], ((0, 2**40, 8, 3), "float32"), method="nearest")
     with pytest.raises(ValueError, match="cannot resize images without pixels"):
         run1("resize", [x[:, :0]], ((1, 8, 8, 3), "float32"), method="nearest")

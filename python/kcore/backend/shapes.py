@@ -51,25 +51,25 @@ def resize_images(
 ) -> Any:
     """Images enlarged by whole factors, ``"nearest"`` or ``"bilinear"`` between pixel centres."""
     rows, columns = (2, 3) if normalize_data_format(data_format) == "channels_first" else (1, 2)
-    if interpolation == "nearest":
-        return ops.repeat(ops.repeat(x, height_factor, axis=rows), width_factor, axis=columns)
-    if interpolation != "bilinear":
+    if interpolation not in ("nearest", "bilinear"):
         raise ValueError(f"interpolation should be one of 'nearest' or 'bilinear', got {interpolation!r}")
-    return _bilinear(x, rows=rows, factors=(height_factor, width_factor))
+    if interpolation == "nearest" and not ops.dtype(x).startswith("float"):
+        return ops.repeat(ops.repeat(x, height_factor, axis=rows), width_factor, axis=columns)
+    return _enlarged(x, rows=rows, factors=(height_factor, width_factor), interpolation=interpolation)
 
 
-def _bilinear_shape(x: Any, *, rows: int, factors: tuple[int, int]) -> tuple:
+def _enlarged_shape(x: Any, *, rows: int, factors: tuple[int, int], interpolation: str) -> tuple:
     shape = list(x.shape)
     for axis, factor in zip((rows, rows + 1), factors, strict=True):
         shape[axis] = None if shape[axis] is None else shape[axis] * factor
     return tuple(shape), x.dtype
 
 
-@composite(deferred=True, infer=_bilinear_shape)
-def _bilinear(x: Any, *, rows: int, factors: tuple[int, int]) -> Any:
+@composite(deferred=True, infer=_enlarged_shape)
+def _enlarged(x: Any, *, rows: int, factors: tuple[int, int], interpolation: str) -> Any:
     size = (x.shape[rows] * factors[0], x.shape[rows + 1] * factors[1])
     data_format = "channels_last" if rows == 1 else "channels_first"
-    return ops.image.resize(x, size, interpolation="bilinear", data_format=data_format)
+    return ops.image.resize(x, size, interpolation=interpolation, data_format=data_format)
 
 
 def repeat_elements(x: Any, rep: int, axis: int) -> Any:
