@@ -95,15 +95,42 @@ GatherKernel<T> find_kernel(const Plan<T>& plan, std::int64_t rows, std::int64_t
   return plan.narrow ? find_narrow_kernel<T>(rows, cols) : find_gather_kernel<T>(rows, cols);
 }
 
+// The rows of taps that some pixel of [first, last] of a block reads inside of the source.
+KCORE_INLINE Range used_tap_rows(const Grid& grid, const Block& block, std::int64_t first,
+                                 std::int64_t last) {
+  const std::int64_t top = first / grid.cols.out, bottom = last / grid.cols.out;
+  if (top / block.rows != bottom / block.rows) return {0, grid.rows.taps};
+  return {valid_taps(grid.rows, block.row + bottom % block.rows).first,
+          valid_taps(grid.rows, block.row + top % block.rows).last};
+}
+
+// Leaves out the rows of taps that read nothing but padding.
+template <class T>
+void skip_tap_rows(const Plan<T>& plan, Range rows, GatherTile<T>& tile) {
+  const Depth& depth = plan.depth;
+  const bool merged = depth.outer == 1;
+  const std::int64_t runs = merged ? 1 : depth.middle;
+  const std::int64_t row_b =
+      runs * (plan.narrow ? round_up(depth.inner, kWidth<T>) : depth.inner * plan.b_stride);
+  (merged ? tile.depth.middle : tile.depth.outer) = max(0, rows.last - rows.first);
+  tile.a += rows.first * (merged ? depth.middle_pitch : depth.outer_pitch);
+  tile.b += rows.first * row_b;
+}
+
 // The pixels of one block in one panel.
 template <class T>
-void run_panel(const Plan<T>& plan, GatherTile<T>& tile, std::int64_t pixels) {
+void run_panel(const Grid& grid, const Block& block, const Plan<T>& plan,
+               const GatherTile<T>& panel) {
+  const std::int64_t pixels = block.images * block.rows * grid.cols.out;
   const std::int64_t rows = balanced(pixels, plan.tile_rows);
-  const GatherKernel<T> full = find_kernel(plan, rows, tile.cols);
+  const GatherKernel<T> full = find_kernel(plan, rows, panel.cols);
+  const bool skip = grid.rows.padded() && plan.depth.inner >= 16;
   for (std::int64_t pixel = 0; pixel < pixels; pixel += rows) {
     const std::int64_t used = min(rows, pixels - pixel);
+    GatherTile<T> tile = panel;
     tile.a_rows = plan.a_rows + pixel;
     tile.c_rows = plan.c_rows + pixel;
+    if (skip) skip_tap_rows(plan, used_tap_rows(grid, block, pixel, pixel + used - 1), tile);
     (used == rows ? full : find_kernel(plan, used, tile.cols))(tile);
   }
 }
@@ -157,7 +184,7 @@ void run(const Product<T>& product, const T* source, const T* kernel, const T* b
         tile.add = false;
         tile.bias = bias == nullptr ? nullptr : bias + out_column;
         tile.activation = activation;
-        run_panel(plan, tile, block.images * block.rows * grid.cols.out);
+        run_panel(grid, block, plan, tile);
       }
     }
   });

@@ -78,6 +78,18 @@ KCORE_INLINE Axis phase_axis(std::int64_t in, std::int64_t stride, std::int64_t 
   return axis;
 }
 
+struct Range {
+  std::int64_t first, last;  // [first, last)
+};
+
+// Taps that output i reads inside of the source: [first, last).
+KCORE_INLINE Range valid_taps(const Axis& axis, std::int64_t i) {
+  const std::int64_t start = axis.origin + i * axis.step;
+  const std::int64_t first = start < 0 ? ceil_div(-start, axis.tap_step) : 0;
+  const std::int64_t last = start < axis.source ? (axis.source - 1 - start) / axis.tap_step + 1 : 0;
+  return {min(first, axis.taps), max(min(first, axis.taps), min(last, axis.taps))};
+}
+
 // A correlation without its operands. Depth channels of the source are read per tap and group.
 struct Grid {
   Axis rows, cols;

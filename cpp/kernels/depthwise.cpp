@@ -13,23 +13,11 @@ constexpr int kPixels = 6;  // neighbouring outputs that share a load of the ker
 constexpr int kTaps = 5;    // of a kernel row, summed at once by the weight gradient
 
 // Outputs of `axis` that read inside of the source at tap t: [first, last).
-struct Range {
-  std::int64_t first, last;
-};
-
 KCORE_INLINE Range valid_outputs(const Axis& axis, std::int64_t t) {
   const std::int64_t start = axis.origin + t * axis.tap_step;
   const std::int64_t first = start < 0 ? ceil_div(-start, axis.step) : 0;
   const std::int64_t last = start < axis.source ? (axis.source - 1 - start) / axis.step + 1 : 0;
   return {min(first, axis.out), max(min(first, axis.out), min(last, axis.out))};
-}
-
-// Taps that output i reads inside of the source: [first, last).
-KCORE_INLINE Range valid_taps(const Axis& axis, std::int64_t i) {
-  const std::int64_t start = axis.origin + i * axis.step;
-  const std::int64_t first = start < 0 ? ceil_div(-start, axis.tap_step) : 0;
-  const std::int64_t last = start < axis.source ? (axis.source - 1 - start) / axis.tap_step + 1 : 0;
-  return {min(first, axis.taps), max(min(first, axis.taps), min(last, axis.taps))};
 }
 
 // Outputs for which every tap lies inside of the source.
