@@ -97,8 +97,9 @@ KCORE_INLINE Floats power_of_two(Ints k) {
 KCORE_INLINE Floats log_plus(Floats x, Floats c) {
   const Ints subnormal = x < 1.17549435e-38f;
   const Ints b = reinterpret_cast<Ints>(subnormal ? x * 8388608.0f : x);
-  const Ints e = (b - 0x3f3504f3) >> 23;  // the mantissa is in [sqrt(1/2), sqrt(2))
   using Unsigned = Vec<std::uint32_t>;
+  // The mantissa is in [sqrt(1/2), sqrt(2)).
+  const Ints e = reinterpret_cast<Ints>(reinterpret_cast<Unsigned>(b) - 0x3f3504f3u) >> 23;
   const Floats m = reinterpret_cast<Floats>(reinterpret_cast<Unsigned>(b) -
                                             (reinterpret_cast<Unsigned>(e) << 23));
   const Floats f = m - 1.0f;
