@@ -168,4 +168,28 @@ CASES = [
         [x],
         lambda v: np.where(v > 0, v, 0).sum(1),
     ),
+    *(
+        one(
+            f"nan{name}",
+            lambda v, name=name: getattr(ops, f"nan{name}")(v, 1),
+            [holes],
+            lambda v, name=name: getattr(np, f"nan{name}")(v, 1),
+            differentiable=False,
+        )
+        for name in ("cumsum", "cumprod")
+    ),
+    *(
+        one(
+            f"nan{name}",
+            lambda v, name=name: getattr(ops, f"nan{name}")(v, 0, True),
+            [np.where(np.arange(4) == 2, np.nan, holes)],
+            lambda v, name=name: np.where(
+                np.arange(4) == 2,
+                -1,
+                getattr(np, f"nan{name}")(np.where(np.arange(4) == 2, 0, v), 0, keepdims=True),
+            ).astype("int32"),
+            differentiable=False,
+        )
+        for name in ("argmax", "argmin")
+    ),
 ]

@@ -19,4 +19,5 @@ from kcore.ops.normalization import *
 from kcore.ops.ordering import *
 from kcore.ops.pooling import *
 from kcore.ops.reduction import *
+from kcore.ops.statistics import *
 from kcore.ops.windows import *

@@ -32,6 +32,10 @@ __all__ = [
     "mean",
     "min",
     "moments",
+    "nanargmax",
+    "nanargmin",
+    "nancumprod",
+    "nancumsum",
     "nanmax",
     "nanmean",
     "nanmin",
@@ -418,3 +422,30 @@ def nanvar(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
 def nanstd(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """The standard deviation of the elements that are not NaN; NaN if all are."""
     return e.sqrt(nanvar(x, axis, keepdims))
+
+
+def nanargmax(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
+    """The place of the first largest element that is not NaN; -1 if all are."""
+    return _nan_arg(argmax, -math.inf, x, axis, keepdims)
+
+
+def nanargmin(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
+    """The place of the first smallest element that is not NaN; -1 if all are."""
+    return _nan_arg(argmin, math.inf, x, axis, keepdims)
+
+
+def _nan_arg(place: Callable, neutral: float, x: Any, axis: int | None, keepdims: bool) -> Any:
+    x = operand(x)
+    if not dtypes.is_float(dtype_of(x)):
+        return place(x, axis, keepdims)
+    return e.where(all(e.isnan(x), axis, keepdims), -1, place(_instead(x, neutral), axis, keepdims))
+
+
+def nancumsum(x: Any, axis: int | None = None, dtype: Any = None) -> Any:
+    """``cumsum`` with NaN counted as 0."""
+    return cumsum(_instead(x, 0.0), axis, dtype)
+
+
+def nancumprod(x: Any, axis: int | None = None, dtype: Any = None) -> Any:
+    """``cumprod`` with NaN counted as 1."""
+    return cumprod(_instead(x, 1.0), axis, dtype)
