@@ -23,7 +23,8 @@ METHODS = ("linear", "lower", "higher", "midpoint", "nearest")
 
 
 def _slice(x: Any, axis: int, start: int | None, stop: int | None) -> Any:
-    return x[(*(slice(None),) * axis, slice(start, stop))]
+    index = (*(slice(None),) * axis, slice(start, stop))
+    return x[index]
 
 
 def trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Any:
