@@ -1,5 +1,7 @@
 """What the common checks can't know: dropout's statistics, shapes by hand, errors, functions in layers."""
 
+import json
+
 import numpy as np
 import pytest
 from layer_checks import fixed_function
@@ -247,7 +249,7 @@ def test_lambda_passes_arguments():
 
 
 def test_lambda_with_a_named_function_is_saved_by_name():
-    config = L.Lambda(shifted, arguments={"by": 2.0}).get_config()
+    config = json.loads(json.dumps(L.Lambda(shifted, arguments={"by": 2.0}).get_config()))
     assert config["function"] == "shifted"
     assert config["function_type"] == "function"
     with pytest.raises(ValueError, match="shifted"):
@@ -259,7 +261,7 @@ def test_lambda_with_a_named_function_is_saved_by_name():
 
 def test_lambda_bytecode_is_refused_unless_allowed():
     factor = 3.0
-    config = L.Lambda(lambda x: K.sum(x, axis=-1) * factor).get_config()
+    config = json.loads(json.dumps(L.Lambda(lambda x: K.sum(x, axis=-1) * factor).get_config()))
     assert config["function_type"] == "lambda"
     with pytest.raises(ValueError, match="safe_mode=False"):
         L.Lambda.from_config(config)
@@ -267,6 +269,17 @@ def test_lambda_bytecode_is_refused_unless_allowed():
         L.deserialize({"class_name": "Lambda", "config": config})
     layer = L.Lambda.from_config(config, safe_mode=False)
     np.testing.assert_array_equal(predict(layer, np.ones((1, 2), "float32")), [6])
+
+
+def test_lambda_is_copied_whole_within_the_process():
+    for function in (shifted, lambda x: x * 2.0):
+        assert L.Lambda.from_config(L.Lambda(function).get_config()).function is function
+
+
+def test_lambda_with_a_function_of_this_package_needs_nothing_else():
+    for function in (K.abs, ops.softmax):
+        config = json.loads(json.dumps(L.Lambda(function).get_config()))
+        assert L.Lambda.from_config(config).function is function
 
 
 def test_lambda_shapes_and_errors():

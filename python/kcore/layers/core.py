@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import types
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -428,6 +427,9 @@ class Lambda(Layer):
         )
         if mask is not None:
             config.update(mask=mask, mask_type=mask_type)
+        for module, room in _ROOMS.items():
+            if isinstance(function, str) and getattr(room, function, None) is self.function:
+                config["module"] = module
         return config
 
     @classmethod
@@ -436,12 +438,12 @@ class Lambda(Layer):
     ) -> Lambda:
         """Raises ``ValueError`` for bytecode unless ``safe_mode`` is off."""
         config = dict(config)
+        public = _public_functions(config.pop("module", None))
         for key in ("function", "output_shape", "mask"):
             kind = config.pop(f"{key}_type", None)
             if config.get(key) is not None:
-                config[key] = _load(config[key], kind, key, custom_objects or {}, safe_mode)
-        for key in ("module", "output_shape_module"):
-            config.pop(key, None)
+                config[key] = _load(config[key], kind, key, {**public, **(custom_objects or {})}, safe_mode)
+        config.pop("output_shape_module", None)
         config["arguments"] = {
             k: np.array(v["value"]) if isinstance(v, dict) and v.get("type") == "ndarray" else v
             for k, v in (config.get("arguments") or {}).items()
@@ -449,15 +451,42 @@ class Lambda(Layer):
         return cls(**config)
 
 
+_ROOMS = {"kcore.backend": backend, "kcore.ops": ops}  # whose functions are known without custom_objects
+
+
+def _public_functions(module: Any) -> dict[str, Any]:
+    """The functions of a room of this package; none for any other module that a config may name."""
+    room = _ROOMS.get(module) if isinstance(module, str) else None
+    return {k: v for k, v in (vars(room) if room else {}).items() if callable(v) and not k.startswith("_")}
+
+
+class _Name(str):
+    """A function's name in a config, with the function itself as long as the config stays in this process."""
+
+    function: Any
+
+
+class _Bytecode(tuple):
+    """A function's bytecode in a config, with the function itself as long as the config stays in this process."""
+
+    function: Any
+
+
 def _dump(value: Any) -> tuple[Any, str]:
-    if isinstance(value, types.FunctionType):
-        return (func_dump(value), "lambda") if value.__name__ == "<lambda>" else (value.__name__, "function")
-    if callable(value):
-        return getattr(value, "__name__", type(value).__name__), "function"
-    return value, "raw"
+    if not callable(value):
+        return value, "raw"
+    name = getattr(value, "__name__", type(value).__name__)
+    if name == "<lambda>":
+        code, kind = _Bytecode(func_dump(value)), "lambda"
+    else:
+        code, kind = _Name(name), "function"
+    code.function = value
+    return code, kind
 
 
 def _load(value: Any, kind: str | None, what: str, custom_objects: dict, safe_mode: bool) -> Any:
+    if isinstance(value, (_Name, _Bytecode)):
+        return value.function
     if kind == "lambda":
         names = {"K": backend, "backend": backend, "ops": ops, "np": np, **custom_objects}
         return func_load(value, globs=names, safe_mode=safe_mode)
