@@ -476,12 +476,10 @@ def _dump(value: Any) -> tuple[Any, str]:
     if not callable(value):
         return value, "raw"
     name = getattr(value, "__name__", type(value).__name__)
-    if name == "<lambda>":
-        code, kind = _Bytecode(func_dump(value)), "lambda"
-    else:
-        code, kind = _Name(name), "function"
+    is_lambda = name == "<lambda>"
+    code: Any = _Bytecode(func_dump(value)) if is_lambda else _Name(name)
     code.function = value
-    return code, kind
+    return code, "lambda" if is_lambda else "function"
 
 
 def _load(value: Any, kind: str | None, what: str, custom_objects: dict, safe_mode: bool) -> Any:
