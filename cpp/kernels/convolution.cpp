@@ -153,41 +153,42 @@ void run(const Product<T>& product, const T* source, const T* kernel, const T* b
   const std::int64_t tasks = blocks.count * ceil_div(panels, cut_panels);
   const auto group_tasks = static_cast<std::int64_t>(1 + kTaskFlops * static_cast<double>(tasks) /
                                                              (product.flops() + 1));
-  for_tasks(tasks > group_tasks, ceil_div(tasks, group_tasks), [&](std::int64_t group_task) {
-    T* copy = blocks.copy_rows == 0
-                  ? nullptr
-                  : reinterpret_cast<T*>(thread_scratch(
-                        Scratch::convolution,
-                        static_cast<std::size_t>(copy_elements_of(blocks)) * sizeof(T)));
-    for (std::int64_t task = group_task * group_tasks;
-         task < min(tasks, (group_task + 1) * group_tasks); ++task) {
-      const Block block = block_at(grid, blocks, task % blocks.count);
-      const T* block_start = block_source(grid, blocks, block, source, copy);
-      T* block_out =
-          out +
-          ((block.image * product.out_rows + grid.rows.out_first + block.row * grid.rows.out_step) *
-               product.out_cols +
-           grid.cols.out_first) *
-              product.out_channels();
-      const std::int64_t first = task / blocks.count * cut_panels;
-      for (std::int64_t panel = first; panel < min(panels, first + cut_panels); ++panel) {
-        const std::int64_t group = panel / plan.panels;
-        const std::int64_t column = panel % plan.panels * plan.panel_cols;
-        const std::int64_t out_column = group * product.group_columns + column;
-        GatherTile<T> tile;
-        tile.depth = plan.depth;
-        tile.a = block_start + group * product.depth_channels;
-        tile.b = plan.packed + (plan.narrow ? out_column * plan.b_stride : panel * plan.panel_size);
-        tile.b_stride = plan.b_stride;
-        tile.c = block_out + out_column;
-        tile.cols = min(plan.panel_cols, product.group_columns - column);
-        tile.add = false;
-        tile.bias = bias == nullptr ? nullptr : bias + out_column;
-        tile.activation = activation;
-        run_panel(grid, block, plan, tile);
-      }
-    }
-  });
+  for_tasks(product.flops() >= kParallelFlops, ceil_div(tasks, group_tasks),
+            [&](std::int64_t group_task) {
+              T* copy = blocks.copy_rows == 0
+                            ? nullptr
+                            : reinterpret_cast<T*>(thread_scratch(
+                                  Scratch::convolution,
+                                  static_cast<std::size_t>(copy_elements_of(blocks)) * sizeof(T)));
+              for (std::int64_t task = group_task * group_tasks;
+                   task < min(tasks, (group_task + 1) * group_tasks); ++task) {
+                const Block block = block_at(grid, blocks, task % blocks.count);
+                const T* block_start = block_source(grid, blocks, block, source, copy);
+                T* block_out = out + ((block.image * product.out_rows + grid.rows.out_first +
+                                       block.row * grid.rows.out_step) *
+                                          product.out_cols +
+                                      grid.cols.out_first) *
+                                         product.out_channels();
+                const std::int64_t first = task / blocks.count * cut_panels;
+                for (std::int64_t panel = first; panel < min(panels, first + cut_panels); ++panel) {
+                  const std::int64_t group = panel / plan.panels;
+                  const std::int64_t column = panel % plan.panels * plan.panel_cols;
+                  const std::int64_t out_column = group * product.group_columns + column;
+                  GatherTile<T> tile;
+                  tile.depth = plan.depth;
+                  tile.a = block_start + group * product.depth_channels;
+                  tile.b = plan.packed +
+                           (plan.narrow ? out_column * plan.b_stride : panel * plan.panel_size);
+                  tile.b_stride = plan.b_stride;
+                  tile.c = block_out + out_column;
+                  tile.cols = min(plan.panel_cols, product.group_columns - column);
+                  tile.add = false;
+                  tile.bias = bias == nullptr ? nullptr : bias + out_column;
+                  tile.activation = activation;
+                  run_panel(grid, block, plan, tile);
+                }
+              }
+            });
 }
 
 // Whether every output reads the one source pixel in its own place: a plain matrix product.

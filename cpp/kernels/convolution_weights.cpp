@@ -191,7 +191,7 @@ void weight_gradient(const ConvolutionGeometry& g, const T* x, const T* dy, T* d
   set_offsets(g, plan);
   const std::int64_t tiles = g.groups * plan.row_tiles * plan.panels;
   const std::int64_t tasks = plan.chunks * plan.bands;
-  for_tasks(g.flops() > kTaskFlops, tasks, [&](std::int64_t task) {
+  for_tasks(g.flops() >= kParallelFlops, tasks, [&](std::int64_t task) {
     const std::int64_t chunk = task / plan.bands, band = task % plan.bands;
     T* out = chunk == 0 ? dkernel : plan.partials + (chunk - 1) * size;
     const std::int64_t copied = copy_elements_of(blocks), packed = packed_elements(g, plan);

@@ -20,15 +20,6 @@ KCORE_INLINE std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil
 
 constexpr double kTaskFlops = 262144;  // a task of fewer is not worth a thread's while
 
-template <class F>
-KCORE_INLINE void for_tasks(bool parallel, std::int64_t tasks, const F& f) {
-  if (parallel) {
-    parallel_for(tasks, f);
-  } else {
-    for (std::int64_t task = 0; task < tasks; ++task) f(task);
-  }
-}
-
 // One spatial axis: output i reads source origin + i * step + t * tap_step at tap t, zero outside
 // of [0, source). Tap t has index kernel_first + t * kernel_step in the kernel; output i lies at
 // out_first + i * out_step of the tensor.

@@ -29,15 +29,6 @@ constexpr std::int64_t kPackTaskElements = 16384;
 KCORE_INLINE std::int64_t min(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
 KCORE_INLINE std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
-template <class F>
-KCORE_INLINE void for_tasks(bool parallel, std::int64_t tasks, const F& f) {
-  if (parallel) {
-    parallel_for(tasks, f);
-  } else {
-    for (std::int64_t task = 0; task < tasks; ++task) f(task);
-  }
-}
-
 template <class T>
 KCORE_INLINE const T* element(const T* matrix, std::int64_t stride, bool transposed,
                               std::int64_t row, std::int64_t col) {
@@ -64,7 +55,7 @@ class Blocked {
       : g_(gemm),
         flops_(2.0 * static_cast<double>(gemm.m) * static_cast<double>(gemm.n) *
                static_cast<double>(gemm.k)),
-        parallel_(parallel && flops_ >= 2 * kTaskFlops),
+        parallel_(parallel && flops_ >= kParallelFlops),
         rows_(balanced(gemm.m, kBlockRows)),
         pack_a_(gemm.n > 2 * kCols),
         pack_b_(gemm.transpose_b || gemm.m > kFewPanels * kBlockRows) {}
@@ -265,7 +256,7 @@ void multiply(const Gemm<T>& g, bool parallel) {
   const auto m = static_cast<double>(g.m), n = static_cast<double>(g.n),
              k = static_cast<double>(g.k);
   // Reading an operand that is used up to four times costs as much as using it four times.
-  parallel = parallel && 2 * k * (m < 4 ? 4 : m) * (n < 4 ? 4 : n) >= 2 * kTaskFlops;
+  parallel = parallel && 2 * k * (m < 4 ? 4 : m) * (n < 4 ? 4 : n) >= kParallelFlops;
 
   // A sum over lanes costs as much as a few steps of depth.
   constexpr std::int64_t width = kWidth<T>;
@@ -315,7 +306,7 @@ template <class T, class Unsigned>
 void multiply_integers(const Gemm<T>& g, bool parallel) {
   const double flops =
       2.0 * static_cast<double>(g.m) * static_cast<double>(g.n) * static_cast<double>(g.k);
-  for_tasks(parallel && flops > kTaskFlops, g.m, [&](std::int64_t i) {
+  for_tasks(parallel && flops > kParallelFlops, g.m, [&](std::int64_t i) {
     Unsigned* c = reinterpret_cast<Unsigned*>(g.c) + i * g.c_stride;
     for (std::int64_t j = 0; j < g.n; ++j) {
       c[j] = g.addend == nullptr ? 0 : static_cast<Unsigned>(g.addend[i * g.c_stride + j]);
@@ -356,7 +347,7 @@ void batched(const Gemm<T>& g, std::int64_t count, const std::int64_t* a_offsets
     return;
   }
   const auto group = static_cast<std::int64_t>(1 + kTaskFlops / (flops + 1));
-  for_tasks(flops * static_cast<double>(count) >= 2 * kTaskFlops, ceil_div(count, group),
+  for_tasks(flops * static_cast<double>(count) >= kParallelFlops, ceil_div(count, group),
             [&](std::int64_t task) {
               for (std::int64_t i = task * group; i < min(count, (task + 1) * group); ++i) {
                 one(i, false);

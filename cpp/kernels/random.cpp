@@ -40,7 +40,7 @@ void generate(void* y, std::int64_t count, std::int64_t words_each, RandomStream
               const F& make) {
   const std::int64_t elements = kGroup / words_each, grain = kTask / elements;
   const std::int64_t groups = (count + elements - 1) / elements;
-  parallel_for((groups + grain - 1) / grain, [&](std::int64_t task) {
+  for_tasks(count >= kParallelElements / 2, (groups + grain - 1) / grain, [&](std::int64_t task) {
     const std::int64_t end = (task + 1) * grain < groups ? (task + 1) * grain : groups;
     for (std::int64_t first = task * grain; first < end; first += kBatch) {
       Group batch[kBatch];

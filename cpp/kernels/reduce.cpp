@@ -7,10 +7,10 @@ namespace kcore::KCORE_ISA_NAMESPACE {
 
 namespace {
 
-constexpr std::int64_t kSequential = 32 * 1024;  // elements; below it, one thread is faster
-constexpr std::int64_t kChunk = 4096;            // elements that are added up in one go
-constexpr std::int64_t kTask = 16 * 1024;        // elements of a task
-constexpr std::int64_t kColumns = 1024;          // columns of a task
+constexpr std::int64_t kSequential = kParallelElements;
+constexpr std::int64_t kChunk = 4096;      // elements that are added up in one go
+constexpr std::int64_t kTask = 16 * 1024;  // elements of a task
+constexpr std::int64_t kColumns = 1024;    // columns of a task
 
 constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 constexpr std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }

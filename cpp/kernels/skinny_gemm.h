@@ -85,11 +85,7 @@ void stream(const Gemm<T>& g, std::int64_t rows, std::int64_t cols, bool paralle
     }
   };
   const std::int64_t tasks = row_tasks * col_tasks;
-  if (parallel) {
-    parallel_for(tasks, run);
-  } else {
-    for (std::int64_t task = 0; task < tasks; ++task) run(task);
-  }
+  for_tasks(parallel, tasks, run);
 }
 
 // c[i * c_row + j * c_col] for a few rows of A and rows of the transpose of B, both contiguous in
@@ -239,11 +235,7 @@ void dots(const Gemm<T>& g, std::int64_t task_rows, std::int64_t task_cols, bool
     }
   };
   const std::int64_t tasks = (g.m + task_rows - 1) / task_rows * col_tasks;
-  if (parallel) {
-    parallel_for(tasks, run);
-  } else {
-    for (std::int64_t task = 0; task < tasks; ++task) run(task);
-  }
+  for_tasks(parallel, tasks, run);
 }
 
 constexpr std::int64_t kNarrowCols = 16;
@@ -297,11 +289,7 @@ void narrow(const Gemm<T>& g, std::int64_t task_rows, bool parallel) {
     }
   };
   const std::int64_t tasks = (g.m + task_rows - 1) / task_rows;
-  if (parallel) {
-    parallel_for(tasks, run);
-  } else {
-    for (std::int64_t task = 0; task < tasks; ++task) run(task);
-  }
+  for_tasks(parallel, tasks, run);
 }
 
 }  // namespace kcore::KCORE_ISA_NAMESPACE

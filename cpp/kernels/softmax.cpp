@@ -7,8 +7,8 @@ namespace kcore::KCORE_ISA_NAMESPACE {
 
 namespace {
 
-constexpr std::int64_t kSequential = 8 * 1024;  // elements; below it, one thread is faster
-constexpr std::int64_t kTask = 4 * 1024;        // elements of a task
+constexpr std::int64_t kSequential = kParallelElements / 4;  // exponentials take longer
+constexpr std::int64_t kTask = 4 * 1024;                     // elements of a task
 
 template <class F>
 void for_rows(std::int64_t rows, std::int64_t columns, const F& f) {

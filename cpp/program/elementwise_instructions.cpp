@@ -11,12 +11,13 @@
 #include "kernels/elementwise.h"
 #include "program/elementwise.h"
 #include "program/instruction.h"
+#include "simd/parallel.h"
 
 namespace kcore {
 namespace {
 
-constexpr std::int64_t kCacheBytes = 20 * 1024;      // of blocks that one pass keeps alive
-constexpr std::int64_t kSequentialCost = 30 * 1000;  // below it, one thread is faster
+constexpr std::int64_t kCacheBytes = 20 * 1024;  // of blocks that one pass keeps alive
+constexpr std::int64_t kSequentialCost = kParallelElements;
 constexpr std::int64_t kBlocksOfTask = 16;
 
 static_assert(static_cast<int>(ElementType::float64) == static_cast<int>(DType::float64) &&

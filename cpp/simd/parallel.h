@@ -6,6 +6,12 @@
 
 namespace kcore {
 
+// Less work than this stays on one thread: it takes some tens of microseconds. Starting a team
+// costs a few, but waits for the operating system's next time slice where another process holds a
+// processor.
+constexpr double kParallelFlops = 4e6;
+constexpr std::int64_t kParallelElements = 128 * 1024;  // read or written by a simple operation
+
 // Threads that a parallel region may use: set_num_threads, else OMP_NUM_THREADS, else the
 // processors of the affinity mask bounded by the container's CPU quota. Always 1 in a forked
 // child and in a build without OpenMP.
@@ -29,6 +35,16 @@ static inline void parallel_for(std::int64_t tasks, const F& f) {
   }
 #endif
   for (std::int64_t task = 0; task < tasks; ++task) f(task);
+}
+
+// The same, on one thread unless `parallel`.
+template <class F>
+static inline void for_tasks(bool parallel, std::int64_t tasks, const F& f) {
+  if (parallel) {
+    parallel_for(tasks, f);
+  } else {
+    for (std::int64_t task = 0; task < tasks; ++task) f(task);
+  }
 }
 
 }  // namespace kcore
