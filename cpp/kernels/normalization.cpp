@@ -117,7 +117,7 @@ void combine_statistics(const Blocks& blocks, std::int64_t columns, const T* par
 }
 
 // y = (x - mean) * scale + beta by blocks of rows.
-template <class T>
+template <class T, bool relu>
 void normalize(const Blocks& blocks, std::int64_t columns, const T* x, const T* mean,
                const T* scale, const T* beta, T* y) {
   parallel_for(blocks.count, [&](std::int64_t block) {
@@ -127,9 +127,13 @@ void normalize(const Blocks& blocks, std::int64_t columns, const T* x, const T* 
       over_columns<T>(
           columns,
           [&](std::int64_t c) {
-            store(out + c, (load(in + c) - load(mean + c)) * load(scale + c) + load(beta + c));
+            const Vec<T> value = (load(in + c) - load(mean + c)) * load(scale + c) + load(beta + c);
+            store(out + c, relu ? maximum<T>(value, Vec<T>{}) : value);
           },
-          [&](std::int64_t c) { out[c] = (in[c] - mean[c]) * scale[c] + beta[c]; });
+          [&](std::int64_t c) {
+            const T value = (in[c] - mean[c]) * scale[c] + beta[c];
+            out[c] = relu && value <= 0 ? T{0} : value;
+          });
     }
   });
 }
@@ -143,9 +147,9 @@ void batch_scale(std::int64_t columns, double epsilon, const T* gamma, const T* 
 }
 
 template <class T>
-void batch_norm_training(std::int64_t rows, std::int64_t columns, double epsilon, const void* x,
-                         const void* gamma, const void* beta, void* y, void* mean, void* variance,
-                         std::byte* workspace) {
+void batch_norm_training(std::int64_t rows, std::int64_t columns, double epsilon, bool relu,
+                         const void* x, const void* gamma, const void* beta, void* y, void* mean,
+                         void* variance, std::byte* workspace) {
   const Blocks blocks(rows, columns);
   T* partial = reinterpret_cast<T*>(workspace);
   parallel_for(blocks.count, [&](std::int64_t block) {
@@ -156,8 +160,9 @@ void batch_norm_training(std::int64_t rows, std::int64_t columns, double epsilon
   T* scale = partial + blocks.count * 2 * columns;
   batch_scale(columns, epsilon, static_cast<const T*>(gamma), static_cast<const T*>(variance),
               scale);
-  normalize(blocks, columns, static_cast<const T*>(x), static_cast<const T*>(mean), scale,
-            static_cast<const T*>(beta), static_cast<T*>(y));
+  const auto apply = relu ? normalize<T, true> : normalize<T, false>;
+  apply(blocks, columns, static_cast<const T*>(x), static_cast<const T*>(mean), scale,
+        static_cast<const T*>(beta), static_cast<T*>(y));
 }
 
 template <class T>
@@ -167,8 +172,9 @@ void batch_norm_inference(std::int64_t rows, std::int64_t columns, double epsilo
   T* scale = reinterpret_cast<T*>(workspace);
   batch_scale(columns, epsilon, static_cast<const T*>(gamma), static_cast<const T*>(variance),
               scale);
-  normalize(Blocks(rows, columns), columns, static_cast<const T*>(x), static_cast<const T*>(mean),
-            scale, static_cast<const T*>(beta), static_cast<T*>(y));
+  normalize<T, false>(Blocks(rows, columns), columns, static_cast<const T*>(x),
+                      static_cast<const T*>(mean), scale, static_cast<const T*>(beta),
+                      static_cast<T*>(y));
 }
 
 // The sums over all rows, from those over the blocks.

@@ -15,8 +15,8 @@ namespace kcore {
 // Arrays' entries stand for float32 and float64; every pointer but `workspace` is to that type.
 struct NormalizationKernels {
   // y = (x - mean) / sqrt(variance + epsilon) * gamma + beta with every column's own mean and
-  // (biased) variance.
-  void (*batch_norm_training[2])(std::int64_t rows, std::int64_t columns, double epsilon,
+  // (biased) variance; negative elements of y become 0 with `relu`.
+  void (*batch_norm_training[2])(std::int64_t rows, std::int64_t columns, double epsilon, bool relu,
                                  const void* x, const void* gamma, const void* beta, void* y,
                                  void* mean, void* variance, std::byte* workspace);
   void (*batch_norm_gradient[2])(std::int64_t rows, std::int64_t columns, double epsilon,

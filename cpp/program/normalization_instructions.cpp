@@ -1,6 +1,7 @@
 // Normalisation, float32 or float64; the last axis holds the features. Every one takes `epsilon`.
 //
-//   batch_norm_training    x, gamma, beta -> y, mean, variance (of each feature; biased)
+//   batch_norm_training    x, gamma, beta -> y, mean, variance (of each feature; biased);
+//                          activation: none or relu, of y
 //   batch_norm_gradient    dy, x, gamma, mean, variance -> dx, dgamma, dbeta
 //   batch_norm_inference   x, gamma, beta, mean, variance -> y
 //   layer_norm             x, gamma, beta -> y, mean, 1 / sqrt(variance + epsilon) (of each row)
@@ -74,12 +75,21 @@ class Normalization : public Instruction {
 
 class BatchNormTraining final : public Normalization {
  public:
-  using Normalization::Normalization;
+  BatchNormTraining(const Operands& inputs, const Operands& outputs, double epsilon,
+                    const std::string& activation)
+      : Normalization(inputs, outputs, epsilon), relu_(activation == "relu") {
+    require(relu_ || activation == "none",
+            "activation must be none or relu, got '" + activation + "'");
+  }
+
   void run(const Frame& f) const override {
-    normalization_kernels().batch_norm_training[kernel_](rows_, columns_, epsilon_, in(f, 0),
+    normalization_kernels().batch_norm_training[kernel_](rows_, columns_, epsilon_, relu_, in(f, 0),
                                                          in(f, 1), in(f, 2), out(f, 0), out(f, 1),
                                                          out(f, 2), f.workspace);
   }
+
+ private:
+  bool relu_;
 };
 
 class BatchNormGradient final : public Normalization {
@@ -125,7 +135,8 @@ std::unique_ptr<Instruction> make_batch_norm_training(const Operands& inputs,
                                                       const Operands& outputs,
                                                       const Attributes& attributes) {
   check(inputs, outputs, "xcc", "xcc");
-  return std::make_unique<BatchNormTraining>(inputs, outputs, checked_epsilon(attributes));
+  return std::make_unique<BatchNormTraining>(inputs, outputs, checked_epsilon(attributes),
+                                             attributes.text("activation", "none"));
 }
 
 std::unique_ptr<Instruction> make_batch_norm_gradient(const Operands& inputs,

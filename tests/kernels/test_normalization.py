@@ -52,6 +52,27 @@ def test_batch_norm_training(shape, dtype):
         close(g, w, dtype, 10)
 
 
+@floats
+@shapes
+def test_batch_norm_training_with_relu(shape, dtype):
+    x, (gamma, beta) = sample(shape, dtype, 3), features(shape, dtype)
+    outputs = [(shape, dtype), (shape[-1:], dtype), (shape[-1:], dtype)]
+    plain = run("batch_norm_training", [x, gamma, beta], outputs, epsilon=EPSILON)
+    got = run("batch_norm_training", [x, gamma, beta], outputs, epsilon=EPSILON, activation="relu")
+    np.testing.assert_array_equal(got[0], np.maximum(plain[0], 0))
+    np.testing.assert_array_equal(got[1], plain[1])
+    np.testing.assert_array_equal(got[2], plain[2])
+
+
+@floats
+def test_relu_of_nan(dtype):
+    x = np.full((3, 19), np.nan, dtype)
+    c = np.ones(19, dtype)
+    outputs = [(x.shape, dtype), (c.shape, dtype), (c.shape, dtype)]
+    got = run("batch_norm_training", [x, c, c], outputs, epsilon=EPSILON, activation="relu")
+    assert np.isnan(got[0]).all()
+
+
 def test_batch_statistics_far_from_zero():
     x = sample((5000, 20), "float32", 1000)
     x[0] = -1000
@@ -161,6 +182,8 @@ def test_normalization_errors():
         run("batch_norm_training", [x, c, c], [outputs[0], outputs[0], outputs[1]], epsilon=EPSILON)
     with pytest.raises(ValueError, match="attribute 'epsilon' is missing"):
         run("batch_norm_training", [x, c, c], outputs)
+    with pytest.raises(ValueError, match="activation must be none or relu, got 'tanh'"):
+        run("batch_norm_training", [x, c, c], outputs, epsilon=EPSILON, activation="tanh")
     for epsilon in -1e-3, float("inf"), float("nan"):
         with pytest.raises(ValueError, match="epsilon must be finite and not negative"):
             run("batch_norm_training", [x, c, c], outputs, epsilon=epsilon)

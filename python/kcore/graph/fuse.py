@@ -84,7 +84,7 @@ def fuse(fetches: Sequence[Tensor]) -> list[Instruction]:
             if chain is not None and chain is not mine:
                 chain.open = False
         if mine is None and not is_view(node):
-            placed.append((members[-1].id, _product(members) if len(members) > 1 else _single(node)))
+            placed.append((node.id, _product(members) if len(members) > 1 else _single(node)))
     for chain in {id(c): c for c in chains.values()}.values():
         placed.append((chain.nodes[-1].id, chain))
     placed.sort(key=lambda item: item[0])
@@ -122,8 +122,9 @@ def _find_epilogues(
 ) -> tuple[set[int], dict[int, list[Node]]]:
     """Products followed by a bias over the last axis, a tensor added (to a matmul), an activation, or all.
 
-    Returns the ids of the nodes that become part of another's instruction, and for each instruction's
-    last node the nodes that it is made of.
+    Also relu after a normalisation, which runs at that node's place: its statistics may have readers before
+    the relu. Returns the ids of the nodes that become part of another's instruction, and for the node at
+    whose place an instruction runs the nodes that it is made of.
     """
     absorbed: set[int] = set()
     epilogues: dict[int, list[Node]] = {}
@@ -146,6 +147,12 @@ def _find_epilogues(
         return all(map(follows, readers.get(id(add.outputs[0]), [])))
 
     for node in nodes:
+        if node.op.name == "batch_norm_training":
+            after = only_reader(node)
+            if after is not None and after.op.opcode == "relu":
+                absorbed.add(after.id)
+                epilogues[node.id] = [node, after]
+            continue
         if node.op.name not in PRODUCTS or node.outputs[0].dtype not in ("float32", "float64"):
             continue
         members = [node]
@@ -196,7 +203,7 @@ def _product(members: list[Node]) -> Instruction:
     if "addend" in operands:
         instruction.attrs["addend"] = True
     instruction.inputs += [operands[place] for place in ("addend", "bias") if place in operands]
-    instruction.outputs = list(members[-1].outputs)
+    instruction.outputs = [*members[-1].outputs, *product.outputs[1:]]
     instruction.nodes = list(members)
     return instruction
 
