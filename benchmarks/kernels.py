@@ -23,6 +23,7 @@ from functools import partial
 from pathlib import Path
 
 import convolution
+import elementwise
 import memory
 import numpy as np
 
@@ -112,10 +113,15 @@ def memory_rows(quick: bool) -> Iterator[Row]:
     return memory.rows(quick, Row, program, peer("torch"))
 
 
+def elementwise_rows(quick: bool) -> Iterator[Row]:
+    return elementwise.rows(quick, Row, program, peer("torch"))
+
+
 FAMILIES: dict[str, Callable[[bool], Iterator[Row]]] = {
     "gemm": gemm_rows,
     "convolution": convolution_rows,
     "memory": memory_rows,
+    "elementwise": elementwise_rows,
 }
 
 

@@ -156,3 +156,10 @@ def test_errors():
         random.normal((-3,))
     with pytest.raises(ValueError, match="a seed must be"):
         random.normal((3,), seed="a")
+
+
+def test_public_names():
+    import kcore
+
+    for name in kcore.random.__all__:
+        assert getattr(kcore.random, name) is getattr(random, name)
