@@ -380,8 +380,21 @@ void reduce(Reduction kind, ElementType type, const void* x, void* y, Extents e,
 
 // ---- Index of the extremum ----
 
+constexpr std::int64_t kShortRow = 32;  // elements; searching it twice would cost two wrong guesses
+
 template <class T, class Op>
 std::int64_t arg_row(const T* x, std::int64_t count) {
+  if (count <= kShortRow) {
+    T best = x[0];
+    std::int64_t index = 0;
+    for (std::int64_t i = 1; i < count; ++i) {
+      const T value = static_cast<T>(Op::combine(best, x[i]));
+      const bool moves = (value != best) & (best == best);
+      index = moves ? i : index;
+      best = value;
+    }
+    return index;
+  }
   const T best = reduce_chunk<T, Op>(x, count);
   std::int64_t i = 0;
   if (best != best) {

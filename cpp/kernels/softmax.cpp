@@ -119,12 +119,6 @@ KCORE_INLINE T row_exp_sum(const T* x, std::int64_t columns, T top) {
 template <class T>
 void softmax_row(const T* x, T* y, std::int64_t columns) {
   const T top = row_maximum<T>(x, columns);
-  if (columns <= kWidth<T>) {
-    const Vec<T> v = keep<T>(load_partial(x, columns), columns, kLowest<T>);
-    const Vec<T> e = exp(v - top);
-    store_partial<T>(y, e / splat(horizontal_sum<T>(e)), columns);
-    return;
-  }
   BlockedSum<T> sum;
   for_vectors<T>(
       x, columns,
@@ -251,6 +245,121 @@ void cross_entropy_gradient_row(const T* x, const Labels& labels, std::int64_t r
   if (label >= 0) dx[label] -= dloss;
 }
 
+// ---- Narrow rows: a vector holds one column of kWidth<T> rows ----
+
+constexpr std::int64_t kNarrow = 32;  // columns
+
+// A block of rows, transposed; lanes of rows that do not exist hold zero.
+template <class T>
+struct Tile {
+  alignas(64) T lanes[kNarrow * kWidth<T>];
+
+  void read(const T* x, std::int64_t rows, std::int64_t columns) {
+    for (std::int64_t j = 0; j < columns; ++j) {
+      T* column = lanes + j * kWidth<T>;
+      for (std::int64_t row = 0; row < rows; ++row) column[row] = x[row * columns + j];
+      for (std::int64_t row = rows; row < kWidth<T>; ++row) column[row] = T(0);
+    }
+  }
+
+  void write(T* y, std::int64_t rows, std::int64_t columns) const {
+    for (std::int64_t j = 0; j < columns; ++j) {
+      const T* column = lanes + j * kWidth<T>;
+      for (std::int64_t row = 0; row < rows; ++row) y[row * columns + j] = column[row];
+    }
+  }
+
+  Vec<T> get(std::int64_t j) const { return load(lanes + j * kWidth<T>); }
+  void set(std::int64_t j, Vec<T> v) { store<T>(lanes + j * kWidth<T>, v); }
+};
+
+template <class T>
+KCORE_INLINE Vec<T> tile_maximum(const Tile<T>& x, std::int64_t columns) {
+  Vec<T> top = splat(kLowest<T>);
+  for (std::int64_t j = 0; j < columns; ++j) top = maximum<T>(top, x.get(j));
+  return top;
+}
+
+// Calls f(first row, number of rows) for blocks of at most a vector's width.
+template <class T, class F>
+void for_tiles(std::int64_t rows, std::int64_t columns, const F& f) {
+  const std::int64_t tiles = (rows + kWidth<T> - 1) / kWidth<T>;
+  const std::int64_t grain = 1 + kTask / (columns * kWidth<T>);
+  for_tasks(rows * columns > kSequential, (tiles + grain - 1) / grain, [&](std::int64_t task) {
+    const std::int64_t end = (task + 1) * grain < tiles ? (task + 1) * grain : tiles;
+    for (std::int64_t tile = task * grain; tile < end; ++tile) {
+      const std::int64_t first = tile * kWidth<T>, left = rows - first;
+      f(first, left < kWidth<T> ? left : kWidth<T>);
+    }
+  });
+}
+
+template <class T>
+void narrow_softmax(const void* x, void* y, std::int64_t rows, std::int64_t columns) {
+  for_tiles<T>(rows, columns, [&](std::int64_t first, std::int64_t used) {
+    Tile<T> tile;
+    tile.read(static_cast<const T*>(x) + first * columns, used, columns);
+    const Vec<T> top = tile_maximum(tile, columns);
+    Vec<T> sum{};
+    for (std::int64_t j = 0; j < columns; ++j) {
+      const Vec<T> e = exp(tile.get(j) - top);
+      sum += e;
+      tile.set(j, e);
+    }
+    for (std::int64_t j = 0; j < columns; ++j) tile.set(j, tile.get(j) / sum);
+    tile.write(static_cast<T*>(y) + first * columns, used, columns);
+  });
+}
+
+template <class T>
+KCORE_INLINE Vec<T> tile_log_sum(const Tile<T>& x, Vec<T> top, std::int64_t columns) {
+  Vec<T> sum{};
+  for (std::int64_t j = 0; j < columns; ++j) sum += exp(x.get(j) - top);
+  return log(sum);
+}
+
+template <class T>
+void narrow_log_softmax(const void* x, void* y, std::int64_t rows, std::int64_t columns) {
+  for_tiles<T>(rows, columns, [&](std::int64_t first, std::int64_t used) {
+    Tile<T> tile;
+    tile.read(static_cast<const T*>(x) + first * columns, used, columns);
+    const Vec<T> top = tile_maximum(tile, columns);
+    const Vec<T> log_sum = tile_log_sum(tile, top, columns);
+    for (std::int64_t j = 0; j < columns; ++j) tile.set(j, (tile.get(j) - top) - log_sum);
+    tile.write(static_cast<T*>(y) + first * columns, used, columns);
+  });
+}
+
+template <class T>
+void narrow_cross_entropy(const T* x, const Labels& labels, T* losses, T* log_sums,
+                          std::int64_t rows, std::int64_t columns) {
+  for_tiles<T>(rows, columns, [&](std::int64_t first, std::int64_t used) {
+    Tile<T> tile;
+    tile.read(x + first * columns, used, columns);
+    const Vec<T> top = tile_maximum(tile, columns);
+    const Vec<T> log_sum = tile_log_sum(tile, top, columns);
+    store_lanes<T>(log_sums + first, top + log_sum, used);
+    Vec<T> loss{};
+    if (is_dense(labels)) {
+      Tile<T> target;
+      target.read(static_cast<const T*>(labels.data) + first * columns, used, columns);
+      for (std::int64_t j = 0; j < columns; ++j) {
+        const Vec<T> t = target.get(j);
+        // A class of no weight counts for nothing, even at a logit of -infinity.
+        loss += t == T(0) ? Vec<T>{} : t * (log_sum - (tile.get(j) - top));
+      }
+    } else {
+      T chosen[kWidth<T>] = {};
+      for (std::int64_t row = 0; row < used; ++row) {
+        const std::int64_t label = class_of(labels, first + row, columns);
+        chosen[row] = label < 0 ? static_cast<T>(kNan) : tile.lanes[label * kWidth<T> + row];
+      }
+      loss = log_sum - (load(chosen) - top);
+    }
+    store_lanes<T>(losses + first, loss, used);
+  });
+}
+
 template <class T, class F>
 void map_rows(const void* x, void* y, std::int64_t rows, std::int64_t columns, const F& f) {
   for_rows(rows, columns, [&](std::int64_t row) {
@@ -267,13 +376,23 @@ void map_rows(const void* y, const void* dy, void* dx, std::int64_t rows, std::i
   });
 }
 
+KCORE_INLINE bool is_narrow(std::int64_t columns) { return columns >= 1 && columns <= kNarrow; }
+
 void softmax(ElementType type, const void* x, void* y, std::int64_t rows, std::int64_t columns) {
+  if (is_narrow(columns)) {
+    return type == ElementType::float32 ? narrow_softmax<float>(x, y, rows, columns)
+                                        : narrow_softmax<double>(x, y, rows, columns);
+  }
   return type == ElementType::float32 ? map_rows<float>(x, y, rows, columns, softmax_row<float>)
                                       : map_rows<double>(x, y, rows, columns, softmax_row<double>);
 }
 
 void log_softmax(ElementType type, const void* x, void* y, std::int64_t rows,
                  std::int64_t columns) {
+  if (is_narrow(columns)) {
+    return type == ElementType::float32 ? narrow_log_softmax<float>(x, y, rows, columns)
+                                        : narrow_log_softmax<double>(x, y, rows, columns);
+  }
   return type == ElementType::float32
              ? map_rows<float>(x, y, rows, columns, log_softmax_row<float>)
              : map_rows<double>(x, y, rows, columns, log_softmax_row<double>);
@@ -296,6 +415,10 @@ void log_softmax_gradient(ElementType type, const void* y, const void* dy, void*
 template <class T>
 void cross_entropy_of(const void* logits, Labels labels, void* losses, void* log_sums,
                       std::int64_t rows, std::int64_t columns) {
+  if (is_narrow(columns)) {
+    return narrow_cross_entropy(static_cast<const T*>(logits), labels, static_cast<T*>(losses),
+                                static_cast<T*>(log_sums), rows, columns);
+  }
   for_rows(rows, columns, [&](std::int64_t row) {
     cross_entropy_row<T>(static_cast<const T*>(logits) + row * columns, labels, row,
                          static_cast<T*>(losses), static_cast<T*>(log_sums), columns);
