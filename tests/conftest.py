@@ -1,3 +1,4 @@
+import signal
 import sys
 from pathlib import Path
 
@@ -5,6 +6,9 @@ import pytest
 
 for folder in ("kernels", "ops"):
     sys.path.insert(0, str(Path(__file__).parent / folder))
+
+# A shell starts background jobs with Ctrl-C ignored, and children inherit that; some tests press it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
