@@ -63,8 +63,17 @@ void binary(void* out, const BlockSource* x, std::int64_t count) {
   }
 }
 
+// The conversions between masks and bytes are written out where the compiler would take lane by
+// lane.
 template <class T>
 KCORE_INLINE Bytes<T> narrow(Mask<T> mask) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4) {
+    return reinterpret_cast<Bytes<T>>(
+               _mm512_maskz_cvtepi32_epi8(0xffff, reinterpret_cast<__m512i>(mask))) &
+           1;
+  }
+#endif
   return __builtin_convertvector(mask, Bytes<T>) & 1;
 }
 
@@ -101,6 +110,21 @@ void binary_predicate(void* out, const BlockSource* x, std::int64_t count) {
 
 template <class T>
 KCORE_INLINE Vec<T> choose(Bytes<T> condition, Vec<T> a, Vec<T> b) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4) {
+    const __mmask16 chosen = _mm_test_epi8_mask(reinterpret_cast<__m128i>(condition),
+                                                reinterpret_cast<__m128i>(condition));
+    return reinterpret_cast<Vec<T>>(_mm512_mask_blend_epi32(chosen, reinterpret_cast<__m512i>(b),
+                                                            reinterpret_cast<__m512i>(a)));
+  }
+#elif defined(__AVX2__)
+  if constexpr (sizeof(T) == 4) {
+    long long bytes;
+    std::memcpy(&bytes, &condition, sizeof(bytes));
+    const __m256i lanes = _mm256_cvtepi8_epi32(_mm_cvtsi64_si128(bytes));
+    return reinterpret_cast<Mask<T>>(lanes) != 0 ? a : b;
+  }
+#endif
   return __builtin_convertvector(condition, Mask<T>) != 0 ? a : b;
 }
 
