@@ -67,12 +67,18 @@ class Function:
         self.step = step or rng.next_step
         self.seed = seed or rng.get_seed
         self.layer_names = layer_names or {}
+        # The phase may be given as an input; it chooses the program, and is no operand of it.
+        self._data = [t for t in self.inputs if t is not phase.LEARNING_PHASE]
+        given = [i for i, t in enumerate(self.inputs) if t is phase.LEARNING_PHASE]
+        self._phase_input = given[0] if given else None
         self._specs = [(t.shape, t.dtype, np.dtype(t.dtype)) for t in self.inputs]
         self._programs: OrderedDict[tuple, Compiled] = OrderedDict()
         self._lock = threading.Lock()
 
     def __call__(self, inputs: Sequence[Any] = (), training: bool = False) -> list[np.ndarray]:
         arrays = self._checked(inputs)
+        if self._phase_input is not None:
+            training = bool(arrays.pop(self._phase_input))
         compiled = self.compiled([x.shape for x in arrays], training)
         if compiled.random:
             return compiled.run(arrays, self.seed(), self.step())
@@ -109,8 +115,8 @@ class Function:
 
     def _compile(self, shapes: Sequence[tuple[int, ...]], training: bool) -> Compiled:
         start = time.perf_counter()
-        feeds = {t: placeholder(s, t.dtype, t.name) for t, s in zip(self.inputs, shapes, strict=True)}
-        phases = {} if phase.LEARNING_PHASE in feeds else {phase.LEARNING_PHASE: constant(training, "bool")}
+        feeds = {t: placeholder(s, t.dtype, t.name) for t, s in zip(self._data, shapes, strict=True)}
+        phases = {phase.LEARNING_PHASE: constant(training, "bool")}
         fetches = [*self.outputs, *(value for _, value in self.updates)]
         with UpdateScope():  # reads while compiling see stored values, whatever is being traced
             specialized = simplify(specialize(fetches, {**feeds, **phases}))
@@ -129,6 +135,8 @@ class Function:
     def profile(self, inputs: Sequence[Any], training: bool = False, repeat: int = 10) -> str:
         """Run ``repeat`` times; the program as text with each instruction's median time. Updates apply."""
         arrays = self._checked(inputs)
+        if self._phase_input is not None:
+            training = bool(arrays.pop(self._phase_input))
         compiled = self.compiled([x.shape for x in arrays], training)
         times = np.zeros((repeat, len(compiled.plan.instructions)))
         for row in times:
