@@ -176,6 +176,8 @@ def _extract(fpath: str, directory: str, archive_format: str | list[str] | None)
         with tempfile.TemporaryDirectory(dir=directory) as aside:
             if kind == "tar":
                 with tarfile.open(fpath) as archive:
+                    if hasattr(tarfile, "data_filter"):  # from 3.10.12 and 3.11.4 on
+                        archive.extraction_filter = tarfile.data_filter
                     archive.extractall(aside, members=_checked_members(archive, fpath))
             else:
                 with zipfile.ZipFile(fpath) as archive:
