@@ -11,7 +11,7 @@ which=${1:-both}
 
 build() {  # name, sanitizers: leaves a package with a sanitized extension in build/NAME/package
   local dir=build/$1
-  cmake -S . -B "$dir" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DKCORE_SANITIZE="$2" \
+  cmake -S . -B "$dir" -DCMAKE_BUILD_TYPE=None -DKCORE_SANITIZE="$2" \
     -DPython_EXECUTABLE="$(command -v "$python")" -Dpybind11_DIR="$("$python" -m pybind11 --cmakedir)" > "$dir.log" 2>&1 \
     || { cat "$dir.log"; exit 1; }
   cmake --build "$dir" --parallel "${CMAKE_BUILD_PARALLEL_LEVEL:-2}" > "$dir.log" 2>&1 || { cat "$dir.log"; exit 1; }

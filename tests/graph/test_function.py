@@ -172,6 +172,23 @@ def test_inputs_are_converted():
         np.testing.assert_array_equal(f([value])[0], [2, 3])
 
 
+def test_arrays_in_any_memory_are_taken():
+    x = placeholder((2, 3))
+    f = Function([x], [x * 2.0])
+    want = np.arange(6, dtype="float32").reshape(2, 3) * 2
+    unaligned = np.frombuffer(b"x" + (want / 2).tobytes(), "u1")[1:].view("float32").reshape(2, 3)
+    frozen = want / 2
+    frozen.flags.writeable = False
+    for a in (
+        unaligned,
+        frozen,
+        np.asfortranarray(want / 2),
+        (want / 2).astype(">f4"),
+        (want / 2)[::-1][::-1],
+    ):
+        np.testing.assert_array_equal(f([a])[0], want)
+
+
 def test_many_threads_on_one_function():
     x = placeholder((None, 16))
     w = Variable(np.random.default_rng(0).standard_normal((16, 16)))

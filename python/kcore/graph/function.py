@@ -71,34 +71,39 @@ class Function:
         self._data = [t for t in self.inputs if t is not phase.LEARNING_PHASE]
         given = [i for i, t in enumerate(self.inputs) if t is phase.LEARNING_PHASE]
         self._phase_input = given[0] if given else None
-        self._specs = [(t.shape, t.dtype, np.dtype(t.dtype)) for t in self.inputs]
+        self._dtypes = [np.dtype(t.dtype) for t in self.inputs]
         self._programs: OrderedDict[tuple, Compiled] = OrderedDict()
         self._lock = threading.Lock()
 
     def __call__(self, inputs: Sequence[Any] = (), training: bool = False) -> list[np.ndarray]:
-        arrays = self._checked(inputs)
-        if self._phase_input is not None:
-            training = bool(arrays.pop(self._phase_input))
-        compiled = self.compiled([x.shape for x in arrays], training)
+        arrays, training = self._operands(inputs, training)
+        compiled = self._programs.get((training, *[x.shape for x in arrays]))
+        if compiled is None:
+            compiled = self.compiled([x.shape for x in arrays], training)
         if compiled.random:
             return compiled.run(arrays, self.seed(), self.step())
         return compiled.run(arrays)
 
-    def _checked(self, inputs: Sequence[Any]) -> list[np.ndarray]:
-        if len(inputs) != len(self._specs):
-            raise ValueError(f"{self.name} takes {len(self._specs)} inputs, got {len(inputs)}")
+    def _operands(self, inputs: Sequence[Any], training: bool) -> tuple[list[np.ndarray], bool]:
+        """The inputs as the program takes them, and the phase, which may be one of them."""
+        if len(inputs) != len(self._dtypes):
+            raise ValueError(f"{self.name} takes {len(self._dtypes)} inputs, got {len(inputs)}")
         arrays: list[np.ndarray] = []
-        for x, (shape, name, dtype) in zip(inputs, self._specs, strict=True):
-            if type(x) is not np.ndarray or x.dtype is not dtype or not x.flags.c_contiguous:
-                x = dtypes.as_array(x, name)
-            if x.shape != shape and not _fits(x.shape, shape):
-                index = len(arrays)
-                raise ValueError(
-                    f"{self.name}: input {index} ({self.inputs[index].name}) must have shape {shape}, "
-                    f"got an array of shape {x.shape}"
-                )
+        for x, dtype in zip(inputs, self._dtypes, strict=True):
+            if type(x) is not np.ndarray or x.dtype is not dtype or not x.flags.carray:
+                x = np.require(dtypes.as_array(x, dtype.name), requirements=("C", "A"))
             arrays.append(x)
-        return arrays
+        if self._phase_input is not None:
+            training = bool(arrays.pop(self._phase_input))
+        return arrays, training
+
+    def _check_shapes(self, shapes: Sequence[tuple[int, ...]]) -> None:
+        for i, (tensor, shape) in enumerate(zip(self._data, shapes, strict=True)):
+            if not _fits(shape, tensor.shape):
+                raise ValueError(
+                    f"{self.name}: input {i} ({tensor.name}) must have shape {tensor.shape}, "
+                    f"got an array of shape {shape}"
+                )
 
     def compiled(self, shapes: Sequence[tuple[int, ...]], training: bool = False) -> Compiled:
         """The program for these input shapes, compiled at the first request."""
@@ -106,6 +111,7 @@ class Function:
         found = self._programs.get(key)
         if found is not None:
             return found
+        self._check_shapes(shapes)
         with self._lock:
             if key not in self._programs:
                 self._programs[key] = self._compile(shapes, training)
@@ -134,9 +140,7 @@ class Function:
 
     def profile(self, inputs: Sequence[Any], training: bool = False, repeat: int = 10) -> str:
         """Run ``repeat`` times; the program as text with each instruction's median time. Updates apply."""
-        arrays = self._checked(inputs)
-        if self._phase_input is not None:
-            training = bool(arrays.pop(self._phase_input))
+        arrays, training = self._operands(inputs, training)
         compiled = self.compiled([x.shape for x in arrays], training)
         times = np.zeros((repeat, len(compiled.plan.instructions)))
         for row in times:
