@@ -44,6 +44,7 @@ KCORE_INLINE void over_columns(std::int64_t columns, const F& f, const G& g) {
 template <class T, class Vector, class Single>
 KCORE_INLINE void sum_block(std::int64_t begin, std::int64_t end, std::int64_t columns, T* first,
                             T* second, const Vector& vector, const Single& single) {
+  if (columns == 0) return;
   std::memset(first, 0, static_cast<std::size_t>(columns) * sizeof(T));
   if (second != nullptr) std::memset(second, 0, static_cast<std::size_t>(columns) * sizeof(T));
   const auto add_rows = [&](std::int64_t r, auto rows) {
@@ -317,7 +318,7 @@ void layer_norm_gradient(std::int64_t rows, std::int64_t columns, const void* dy
   T* partial = reinterpret_cast<T*>(workspace);
   parallel_for(blocks.count, [&](std::int64_t block) {
     T *dbeta = partial + block * 2 * columns, *dgamma = dbeta + columns;
-    std::memset(dbeta, 0, static_cast<std::size_t>(2 * columns) * sizeof(T));
+    if (columns > 0) std::memset(dbeta, 0, static_cast<std::size_t>(2 * columns) * sizeof(T));
     for (std::int64_t r = blocks.begin(block); r < blocks.end(block); ++r) {
       const T* dy = static_cast<const T*>(dy_data) + r * columns;
       const T* x = static_cast<const T*>(x_data) + r * columns;
