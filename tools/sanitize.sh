@@ -25,7 +25,7 @@ mkdir -p build
 if [ "$which" != thread ]; then
   build asan address,undefined
   # The interpreter's own allocations at exit are not leaks of ours.
-  LD_PRELOAD="$(runtime asan):$(runtime ubsan)" PYTHONPATH=build/asan/package PYTHONMALLOC=malloc \
+  KCORE_FUZZ=1 LD_PRELOAD="$(runtime asan):$(runtime ubsan)" PYTHONPATH=build/asan/package PYTHONMALLOC=malloc \
     ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
     "$python" -m pytest -x -q -p no:cacheprovider tests/kernels tests/fuzz tests/graph -k 'not test_kernels_under and not forked' 
 fi
