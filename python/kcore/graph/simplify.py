@@ -190,19 +190,21 @@ def _transpose(node: Node, inputs: list[Tensor]) -> Tensor | None:
     (x,), perm = inputs, node.attrs["perm"]
     if _is_op(x, transpose):
         inner = x.node.attrs["perm"]  # type: ignore[union-attr]
-        return _transposed(x.node.inputs[0], tuple(inner[p] for p in perm))  # type: ignore[union-attr]
-    simplified = _transposed(x, perm, keep=True)
-    return simplified
+        source, both = x.node.inputs[0], tuple(inner[p] for p in perm)  # type: ignore[union-attr]
+        cheaper = _cheaper_transposition(source, both)
+        return transpose(source, perm=both) if cheaper is None else cheaper
+    return _cheaper_transposition(x, perm)
 
 
-def _transposed(x: Tensor, perm: tuple[int, ...], keep: bool = False) -> Tensor | None:
+def _cheaper_transposition(x: Tensor, perm: tuple[int, ...]) -> Tensor | None:
+    """The transposed ``x`` where it takes no moving of elements, else ``None``."""
     moved = [p for p in perm if x.shape[p] != 1]
     if moved == sorted(moved):  # only axes of extent 1 change places
         shape = tuple(x.shape[p] for p in perm)
         return x if shape == x.shape else reshape(x, shape)
     if x.node is not None and x.node.op.name == "fill":
         return full(tuple(x.shape[p] for p in perm), x.node.attrs["value"], x.dtype)  # type: ignore[misc]
-    return None if keep else transpose(x, perm=perm)
+    return None
 
 
 @_rule("reduce_sum")

@@ -13,13 +13,16 @@ def serialize(layer: Layer) -> dict[str, Any]:
     return {"class_name": type(layer).__name__, "config": layer.get_config()}
 
 
-def deserialize(config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Layer:
+def deserialize(
+    config: dict[str, Any], custom_objects: dict[str, Any] | None = None, safe_mode: bool = True
+) -> Any:
     """The layer or model that ``config`` describes, with new weights.
 
     Raises:
-        ValueError: its class is unknown; the message names the nearest known one.
+        ValueError: its class is unknown (the message names the nearest known one), or the config holds
+            bytecode and ``safe_mode`` is on.
     """
-    return deserialize_keras_object(config, known_classes(), custom_objects, "layer")
+    return deserialize_keras_object(config, known_classes(), custom_objects, "layer", safe_mode=safe_mode)
 
 
 def known_classes() -> dict[str, Any]:
