@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 
 # How long an idle thread of GCC's OpenMP runtime spins before it sleeps, in turns of its loop: some ten
@@ -16,7 +17,7 @@ def _load_core() -> None:
     if not given:
         os.environ["GOMP_SPINCOUNT"] = _SPIN_COUNT
     try:
-        pass
+        importlib.import_module("kcore._core")
     finally:
         if not given:
             del os.environ["GOMP_SPINCOUNT"]
