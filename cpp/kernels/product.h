@@ -70,30 +70,40 @@ KCORE_INLINE Product<T> phase_product(const ConvolutionGeometry& g, std::int64_t
   return product;
 }
 
-// The kernel in panels: group, panel, tap, channel, kBlockCols columns (zero past the last).
+// `count` channels from `first` on of tap (u, v) in one panel of the kernel: channel, kBlockCols
+// columns (zero past the last). Panels are numbered group after group.
+template <class T>
+void pack_tap(const Product<T>& product, const T* kernel, std::int64_t u, std::int64_t v,
+              std::int64_t panel, std::int64_t first, std::int64_t count, T* packed) {
+  constexpr std::int64_t cols = kBlockCols<T>;
+  const Axis &rows = product.grid.rows, &columns = product.grid.cols;
+  const std::int64_t row = rows.kernel_first + u * rows.kernel_step;
+  const std::int64_t col = columns.kernel_first + v * columns.kernel_step;
+  const std::int64_t outputs = product.kernel_outputs;
+  const T* tap = kernel + (row * product.kernel_cols + col) * product.kernel_channels * outputs;
+  const std::int64_t group = panel / product.panels(), column = panel % product.panels() * cols;
+  const std::int64_t used = min(cols, product.group_columns - column);
+  if (product.transposed) {
+    pack_rows<T>(tap + column * outputs + group * product.depth_channels + first, outputs, used,
+                 cols, count, packed);
+  } else {
+    pack_columns<T>(tap + first * outputs + group * product.group_columns + column, outputs, used,
+                    cols, count, packed);
+  }
+}
+
+// The kernel in panels: group, panel, tap, channel, column.
 template <class T>
 void pack_kernel(const Product<T>& product, const T* kernel, T* packed) {
   constexpr std::int64_t cols = kBlockCols<T>, task_elements = 16384;
   const std::int64_t panels = product.panels(), depth = product.depth();
   const bool parallel = product.groups * panels * cols * depth > 2 * task_elements;
-  for_tasks(parallel, product.groups * panels, [&](std::int64_t task) {
-    const std::int64_t group = task / panels, first = task % panels * cols;
-    const std::int64_t used = min(cols, product.group_columns - first);
-    T* panel = packed + task * depth * cols;
+  for_tasks(parallel, product.groups * panels, [&](std::int64_t panel) {
+    T* to = packed + panel * depth * cols;
     for (std::int64_t u = 0; u < product.grid.rows.taps; ++u) {
-      const std::int64_t row = product.grid.rows.kernel_first + u * product.grid.rows.kernel_step;
       for (std::int64_t v = 0; v < product.grid.cols.taps; ++v) {
-        const std::int64_t col = product.grid.cols.kernel_first + v * product.grid.cols.kernel_step;
-        const T* tap = kernel + (row * product.kernel_cols + col) * product.kernel_channels *
-                                    product.kernel_outputs;
-        if (product.transposed) {
-          pack_rows<T>(tap + first * product.kernel_outputs + group * product.depth_channels,
-                       product.kernel_outputs, used, cols, product.depth_channels, panel);
-        } else {
-          pack_columns<T>(tap + group * product.group_columns + first, product.kernel_outputs, used,
-                          cols, product.depth_channels, panel);
-        }
-        panel += product.depth_channels * cols;
+        pack_tap(product, kernel, u, v, panel, 0, product.depth_channels, to);
+        to += product.depth_channels * cols;
       }
     }
   });

@@ -91,8 +91,6 @@ struct Plan {
   Tiles tiles;
   std::int64_t block, blocks;  // tiles of a block; blocks
   std::int64_t stride;         // from one tile's channels to the next's
-  float* packed;               // the kernel in panels
-  float* transformed;          // panel, point, channel, kCols
 };
 
 // A large power of two would map all rows of a tile to few sets of the first-level cache.
@@ -100,59 +98,21 @@ KCORE_INLINE std::int64_t spread(std::int64_t stride) {
   return stride % 512 == 0 ? stride + 16 : stride;
 }
 
-Plan make_plan(const Product<float>& product, Workspace& workspace) {
+Plan make_plan(const Product<float>& product) {
   Plan plan;
-  const std::int64_t channels = product.depth_channels;
   plan.tiles = cover(product.grid);
-  plan.stride = spread(channels);
+  plan.stride = spread(product.depth_channels);
   const std::int64_t affordable = kSourceBytes / (kPoints * plan.stride * 4);
   const std::int64_t wanted =
       min(min(affordable, kMaxBlockTiles), ceil_div(plan.tiles.count, kTasks));
   plan.block = max(wanted / kBlockRows, 1) * kBlockRows;
   plan.block = min(plan.block, max(plan.tiles.count, 1));
   plan.blocks = ceil_div(plan.tiles.count, plan.block);
-  plan.packed = workspace.take<float>(product.panels() * product.depth() * kCols);
-  plan.transformed = workspace.take<float>(product.panels() * kPoints * channels * kCols);
   return plan;
 }
 
 std::int64_t thread_elements(const Product<float>& product, const Plan& plan) {
   return kPoints * plan.block * (plan.stride + kCols) + round_up(product.depth_channels, kWide);
-}
-
-// The panels of the kernel, transformed.
-void transform_kernels(const Product<float>& product, const Plan& plan) {
-  const std::int64_t channels = product.depth_channels, panels = product.panels();
-  constexpr std::int64_t grain = 16;
-  const std::int64_t pieces = ceil_div(channels, grain);
-  for_tasks(panels * channels > 4 * grain, panels * pieces, [&](std::int64_t task) {
-    const std::int64_t panel = task / pieces, first = task % pieces * grain;
-    const float* packed = plan.packed + panel * 9 * channels * kCols;
-    float* out = plan.transformed + panel * kPoints * channels * kCols;
-    for (std::int64_t c = first; c < min(channels, first + grain); ++c) {
-      for (std::int64_t j = 0; j < kCols; j += kWide) {
-        V rows[3][kTile];
-#pragma GCC unroll 3
-        for (int u = 0; u < 3; ++u) {
-          V g[3];
-#pragma GCC unroll 3
-          for (int v = 0; v < 3; ++v)
-            g[v] = load(packed + ((u * 3 + v) * channels + c) * kCols + j);
-          transform_kernel(g, rows[u]);
-        }
-#pragma GCC unroll 6
-        for (int v = 0; v < kTile; ++v) {
-          const V g[3] = {rows[0][v], rows[1][v], rows[2][v]};
-          V point[kTile];
-          transform_kernel(g, point);
-#pragma GCC unroll 6
-          for (int u = 0; u < kTile; ++u) {
-            store(out + ((u * kTile + v) * channels + c) * kCols + j, point[u]);
-          }
-        }
-      }
-    }
-  });
 }
 
 struct TilePlace {
@@ -280,6 +240,29 @@ void finish_tile(const Product<float>& product, const TilePlace& at, const float
   }
 }
 
+// `count` channels of 3 x 3 taps, each kCols wide, to 36 points `pitch` apart.
+void transform_taps(const float* taps, std::int64_t tap_pitch, std::int64_t count, float* out,
+                    std::int64_t pitch) {
+  for (std::int64_t i = 0; i < count * kCols; i += kWide) {
+    V rows[3][kTile];
+#pragma GCC unroll 3
+    for (int u = 0; u < 3; ++u) {
+      V g[3];
+#pragma GCC unroll 3
+      for (int v = 0; v < 3; ++v) g[v] = load(taps + (u * 3 + v) * tap_pitch + i);
+      transform_kernel(g, rows[u]);
+    }
+#pragma GCC unroll 6
+    for (int v = 0; v < kTile; ++v) {
+      const V g[3] = {rows[0][v], rows[1][v], rows[2][v]};
+      V points[kTile];
+      transform_kernel(g, points);
+#pragma GCC unroll 6
+      for (int u = 0; u < kTile; ++u) store(out + (u * kTile + v) * pitch + i, points[u]);
+    }
+  }
+}
+
 }  // namespace
 
 static bool suits(const Grid& grid, std::int64_t depth_channels, std::int64_t columns) {
@@ -297,21 +280,54 @@ bool winograd_suits(const Product<float>& product) {
   return product.groups == 1 && suits(product.grid, product.depth_channels, product.group_columns);
 }
 
+std::int64_t winograd_kernel_elements(const Product<float>& product) {
+  return product.panels() * kPoints * product.depth_channels * kCols;
+}
+
+void winograd_transform_kernel(const Product<float>& product, const float* kernel,
+                               float* transformed) {
+  constexpr std::int64_t grain = 16;  // channels of a task
+  const std::int64_t channels = product.depth_channels, pieces = ceil_div(channels, grain);
+  for_tasks(product.panels() * channels > 4 * grain, product.panels() * pieces,
+            [&](std::int64_t task) {
+              const std::int64_t panel = task / pieces, first = task % pieces * grain;
+              const std::int64_t count = min(grain, channels - first);
+              float taps[9 * grain * kCols];
+              for (std::int64_t tap = 0; tap < 9; ++tap) {
+                pack_tap(product, kernel, tap / 3, tap % 3, panel, first, count,
+                         taps + tap * grain * kCols);
+              }
+              transform_taps(taps, grain * kCols, count,
+                             transformed + (panel * kPoints * channels + first) * kCols,
+                             channels * kCols);
+            });
+}
+
+ConvolutionMemory winograd_transformed_memory(const Product<float>& product) {
+  return {0, thread_elements(product, make_plan(product)) * 4};
+}
+
 ConvolutionMemory winograd_memory(const Product<float>& product) {
-  Workspace workspace{nullptr};
-  const Plan plan = make_plan(product, workspace);
-  return {workspace.bytes, thread_elements(product, plan) * 4};
+  ConvolutionMemory memory = winograd_transformed_memory(product);
+  memory.shared += winograd_kernel_elements(product) * 4;
+  return memory;
 }
 
 void winograd(const Product<float>& product, const float* source, const float* kernel,
               const float* bias, Activation activation, float* out, void* memory) {
   if (product.grid.batch == 0) return;
-  Workspace workspace{static_cast<std::byte*>(memory)};
-  const Plan plan = make_plan(product, workspace);
-  const std::int64_t channels = product.depth_channels, panels = product.panels();
-  pack_kernel(product, kernel, plan.packed);
-  transform_kernels(product, plan);
+  float* transformed = static_cast<float*>(memory);
+  winograd_transform_kernel(product, kernel, transformed);
+  winograd_transformed(product, source, transformed, bias, activation, out,
+                       transformed + winograd_kernel_elements(product));
+}
 
+void winograd_transformed(const Product<float>& product, const float* source,
+                          const float* transformed, const float* bias, Activation activation,
+                          float* out, void* /*memory*/) {
+  if (product.grid.batch == 0) return;
+  const Plan plan = make_plan(product);
+  const std::int64_t channels = product.depth_channels, panels = product.panels();
   const std::int64_t cuts = min(panels, max(1, kTasks / 2 / plan.blocks));
   const std::int64_t cut_panels = ceil_div(panels, cuts);
   for_tasks(true, plan.blocks * ceil_div(panels, cut_panels), [&](std::int64_t task) {
@@ -339,7 +355,7 @@ void winograd(const Product<float>& product, const float* source, const float* k
       const std::int64_t rows = balanced(tiles, kBlockRows);
       const TileKernel<float> full = find_tile_kernel<float, ALayout::rows>(rows, tile.cols);
       for (std::int64_t point = 0; point < kPoints; ++point) {
-        tile.b = plan.transformed + (panel * kPoints + point) * channels * kCols;
+        tile.b = transformed + (panel * kPoints + point) * channels * kCols;
         for (std::int64_t t = 0; t < tiles; t += rows) {
           const std::int64_t used = min(rows, tiles - t);
           tile.a = inputs + (point * plan.block + t) * plan.stride;
