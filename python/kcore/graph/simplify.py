@@ -219,7 +219,41 @@ def _reduce_sum(node: Node, inputs: list[Tensor]) -> Tensor | None:
         return reduce_sum(source, axes=tuple(sorted((*inner, *(kept[a] for a in axes)))))
     if x.node is not None and x.node.op.opcode == "square" and is_float(x.dtype):
         return sum_of_squares(x.node.inputs[0], axes=axes)
+    if _is_max_pool_gradient(x) and {1, 2} <= set(axes):  # a window's gradient goes to one element of it
+        return reduce_sum(x.node.inputs[2], axes=axes)  # type: ignore[union-attr]
     return None
+
+
+@_rule("where")
+def _where(node: Node, inputs: list[Tensor]) -> Tensor | None:
+    """The gradient of relu and then max pooling, masked after the pooling: on fewer elements.
+
+    A window's gradient goes to its greatest element, which relu let through if that is positive.
+    """
+    mask, gradient, zero = inputs
+    shape = node.outputs[0].shape
+    if mask.node is None or mask.node.op.name != "greater" or gradient.shape != shape:
+        return None
+    x, threshold = mask.node.inputs
+    if scalar_value(threshold) != 0 or scalar_value(zero) != 0:
+        return None
+    image, pooled = _before_reshape(x), _before_reshape(gradient)
+    if not _is_max_pool_gradient(pooled) or _before_reshape(pooled.node.inputs[0]) is not image:  # type: ignore[union-attr]
+        return None
+    pool_x, y, dy = pooled.node.inputs  # type: ignore[union-attr]
+    positive = mask.node.op.node([y, constant(0, y.dtype)], {})
+    passed = node.op.node([positive, dy, constant(0, dy.dtype)], node.attrs)
+    masked = pooled.node.op.node([pool_x, y, passed], pooled.node.attrs)  # type: ignore[union-attr]
+    return masked if masked.shape == shape else reshape(masked, shape)
+
+
+def _is_max_pool_gradient(x: Tensor) -> bool:
+    return x.node is not None and x.node.op.name == "max_pool2d_gradient"
+
+
+def _before_reshape(x: Tensor) -> Tensor:
+    """What ``x`` is another shape of."""
+    return x.node.inputs[0] if x.node is not None and x.node.op.name == "reshape" else x
 
 
 @_rule("matmul")
