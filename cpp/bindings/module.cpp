@@ -51,15 +51,24 @@ std::shared_ptr<Storage> make_storage(const std::string& dtype, const Shape& sha
   return std::make_shared<Storage>(dtype_from_name(dtype), shape);
 }
 
+// The run that it waits for may need the GIL to end.
+template <class F>
+void without_gil_if_it_waits(const F& f) {
+  if (f(false)) return;
+  const py::gil_scoped_release release;
+  f(true);
+}
+
 py::array read_storage(const Storage& storage) {
   py::array array(numpy_dtype(storage.dtype()), storage.shape());
-  if (storage.bytes() > 0) std::memcpy(array.mutable_data(), storage.data(), storage.bytes());
+  without_gil_if_it_waits(
+      [&, data = array.mutable_data()](bool wait) { return storage.read(data, wait); });
   return array;
 }
 
 void write_storage(Storage& storage, py::handle value) {
   const void* data = checked_data(value, storage.dtype(), storage.shape(), false, "value");
-  if (storage.bytes() > 0) std::memcpy(storage.data(), data, storage.bytes());
+  without_gil_if_it_waits([&](bool wait) { return storage.write(data, wait); });
 }
 
 // A program with its external slots told apart: inputs, which the caller passes, then outputs,
