@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -77,13 +79,19 @@ def _narrow(index: int, inputs: Sequence[Tensor], shape: tuple) -> Tensor:
     tensor = inputs[index]
     value = scalar_value(tensor)
     if value is not None and tensor.shape != ():
-        narrow = constant(value, tensor.dtype)
+        narrow = _scalar(value, tensor.dtype, math.copysign(1.0, value))
     elif tensor.node is not None and tensor.node.op is broadcast_to:
         narrow = tensor.node.inputs[0]
     else:
         return tensor
     others = [t.shape for i, t in enumerate(inputs) if i != index]
     return narrow if others and broadcast_shapes(narrow.shape, *others) == shape else tensor
+
+
+@functools.lru_cache(maxsize=1024, typed=True)
+def _scalar(value: Any, dtype: str, sign: float) -> Tensor:
+    """The same tensor for the same value, so that what is computed from it is recognised as the same."""
+    return constant(value, dtype)
 
 
 _RULES: dict[str, Callable[[Node, list[Tensor]], Tensor | None]] = {}
