@@ -103,6 +103,7 @@ Program::Program(std::vector<Buffer> buffers, const std::vector<InstructionSpec>
     check_slot(slot);
     require(buffers_[slot].residence == Residence::external && bound.insert(slot).second,
             "buffer " + std::to_string(slot) + " is not external or is bound twice");
+    external_bytes_.push_back(checked_bytes(buffers_[slot].dtype, buffers_[slot].shape));
   }
   require(bound.size() == external_count, "an external buffer is not bound");
   require(commit >= 0 && static_cast<std::size_t>(commit) <= instructions.size(),

@@ -80,6 +80,7 @@ class Program {
   const std::vector<Buffer>& buffers() const { return buffers_; }
   const std::vector<int>& external() const { return external_; }
   const StorageSet& storages() const { return storages_; }
+  std::int64_t external_bytes(std::size_t index) const { return external_bytes_[index]; }
   std::int64_t arena_bytes() const { return arena_bytes_; }
   std::size_t instruction_count() const { return instructions_.size(); }
   double flops(std::size_t instruction) const { return instructions_[instruction]->flops(); }
@@ -93,6 +94,7 @@ class Program {
   std::vector<Buffer> buffers_;
   std::vector<std::unique_ptr<Instruction>> instructions_;
   std::vector<int> external_;
+  std::vector<std::int64_t> external_bytes_;
   std::vector<int> views_;
   std::int64_t arena_bytes_;
   std::int64_t workspace_bytes_ = 0;
