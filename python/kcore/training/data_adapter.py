@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,7 +37,7 @@ class Rows(NamedTuple):
     Attributes:
         inputs, targets, weights: arrays of one length; ``None`` where an output's samples all weigh the same.
         order: which row comes when; ``None`` if they come as they lie.
-        count: rows in the epoch.
+        total: rows in the epoch.
         batch_size: of them in a batch; the last one has the rest.
     """
 
@@ -45,7 +45,7 @@ class Rows(NamedTuple):
     targets: list[np.ndarray]
     weights: list[np.ndarray | None]
     order: np.ndarray | None
-    count: int
+    total: int
     batch_size: int
 
     @property
@@ -54,8 +54,8 @@ class Rows(NamedTuple):
 
     def feeds(self) -> Iterator[tuple[Feed, int]]:
         """What gives the whole batches, then the rest; each with the rows in a batch."""
-        whole = self.count - self.count % self.batch_size
-        for first, end, size in ((0, whole, self.batch_size), (whole, self.count, self.count - whole)):
+        whole = self.total - self.total % self.batch_size
+        for first, end, size in ((0, whole, self.batch_size), (whole, self.total, self.total - whole)):
             if first < end:
                 arrays, order = self.arrays, self.order
                 if order is None:
@@ -68,7 +68,7 @@ class Rows(NamedTuple):
                 finally:
                     feed.close()
 
-    def batches(self) -> Iterator[Batch]:
+    def batches(self) -> Generator[Batch, None, None]:
         inputs, targets = len(self.inputs), len(self.targets)
         for feed, _ in self.feeds():
             while feed.remaining:
@@ -94,7 +94,7 @@ class Batches(ABC):
     exhausted = False
 
     @abstractmethod
-    def epoch(self, index: int = 0) -> Iterator[Batch]:
+    def epoch(self, index: int = 0) -> Generator[Batch, None, None]:
         """The batches of an epoch; its number decides the order where they are shuffled."""
 
     def rows(self, index: int = 0) -> Rows | None:
@@ -245,7 +245,7 @@ class ArrayBatches(Batches):
         reads_files = any(isinstance(c, _LazyColumn) for c in columns)
         self._reads_ahead = reads_files or converted >= _AHEAD_BYTES
 
-    def epoch(self, index: int = 0) -> Iterator[Batch]:
+    def epoch(self, index: int = 0) -> Generator[Batch, None, None]:
         rows = self.rows(index)
         if rows is not None:
             return rows.batches()
@@ -283,7 +283,7 @@ class ArrayBatches(Batches):
     def _random(self, index: int) -> np.random.Generator:
         return np.random.default_rng(None if self.seed is None else [self.seed, index])
 
-    def _epoch(self, index: int) -> Iterator[Batch]:
+    def _epoch(self, index: int) -> Generator[Batch, None, None]:
         count, size, order = self.num_samples, self.batch_size, None
         starts: Any = range(0, count, size)
         if self.shuffle == "batch":
@@ -294,7 +294,7 @@ class ArrayBatches(Batches):
             yield self._batch(start, min(start + size, count), order, step % _SLOTS_AHEAD)
 
 
-def _ahead(items: Iterator, count: int, workers: int = 1) -> Iterator:
+def _ahead(items: Iterator, count: int, workers: int = 1) -> Generator:
     """The same items, made up to ``count`` ahead by a thread."""
     enqueuer = GeneratorEnqueuer(items)
     enqueuer.start(workers=workers, max_queue_size=count)
@@ -401,7 +401,7 @@ class SequenceBatches(_ItemBatches):
     def steps(self) -> int:  # type: ignore[override]
         return self._given_steps or len(self.sequence)
 
-    def epoch(self, index: int = 0) -> Iterator[Batch]:
+    def epoch(self, index: int = 0) -> Generator[Batch, None, None]:
         if self._items is None:
             # Without workers one batch is made at a time, when it is asked for.
             self._enqueuer.start(max(1, self._workers), self._ahead if self._workers else 1)
@@ -453,7 +453,7 @@ class IterableBatches(_ItemBatches):
                 self._iterator = iter(self._iterable)
         return self._iterator
 
-    def epoch(self, index: int = 0) -> Iterator[Batch]:
+    def epoch(self, index: int = 0) -> Generator[Batch, None, None]:
         if self.steps is None and not self._is_iterator and self._epochs_done:
             self._iterator = None  # a new pass
         items: Iterator = itertools.islice(self._current(), self.steps)
