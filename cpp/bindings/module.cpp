@@ -313,10 +313,7 @@ py::tuple run_program_batches(const Executable& self, RowFeed& rows, std::int64_
     throw py::value_error("position must hold one int64");
   }
   batches = std::clamp<std::int64_t>(batches, 0, rows.feed->remaining());
-  BatchRun batch_run{program, *rows.feed, {}, seed, step, nullptr};
-  if (position != nullptr) {
-    batch_run.position = reinterpret_cast<const std::int64_t*>(position->data());
-  }
+  BatchRun batch_run{program, *rows.feed, {}, seed, step, position};
   py::list outputs;
   for (std::size_t i = self.inputs; i < program.external().size(); ++i) {
     const Buffer& buffer = program.buffers()[program.external()[i]];

@@ -170,8 +170,8 @@ std::int64_t run_batches(const BatchRun& run, std::int64_t batches, double secon
     for (std::size_t i = 0; i < run.outputs.size(); ++i) {
       addresses[inputs + i] = run.outputs[i] + batch * program.external_bytes(inputs + i);
     }
-    const std::uint64_t step =
-        run.position == nullptr ? run.step : static_cast<std::uint64_t>(*run.position);
+    std::uint64_t step = run.step;
+    if (run.position != nullptr) run.position->read(&step, true);
     if (!program.run(addresses.data(), run.seed, step, interrupted)) return -1;
     const auto now = Clock::now();
     if (interrupted && now - polled > kInterruptInterval) {

@@ -63,7 +63,7 @@ struct BatchRun {
   std::vector<std::byte*> outputs;  // of each the first result; the following ones lie behind it
   std::uint64_t seed;
   std::uint64_t step;
-  const std::int64_t* position;  // if not null, holds the step of each run when it begins
+  const Storage* position;  // if not null, an int64 that is the step of each run when it begins
 };
 
 // Runs on up to `batches` of the feed's batches, until `seconds` have passed. Returns the number of
