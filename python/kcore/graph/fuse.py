@@ -14,6 +14,7 @@ from kcore.graph.tensor import Node, Tensor, Variable, ancestors
 
 LONGEST_CHAIN = 48  # ops in one elementwise pass: its blocks must stay in the L1 cache
 EPILOGUE_ACTIVATIONS = {"relu", "sigmoid", "tanh"}  # done on a product's tile before it leaves the cache
+UNREAD_LEFT_OUT = {"max_pool2d"}  # whose outputs but the first are made only where something reads them
 PRODUCTS = {"matmul", "conv2d", "conv2d_data_gradient", "depthwise_conv2d"}
 
 
@@ -84,7 +85,12 @@ def fuse(fetches: Sequence[Tensor]) -> list[Instruction]:
             if chain is not None and chain is not mine:
                 chain.open = False
         if mine is None and not is_view(node):
-            placed.append((node.id, _product(members) if len(members) > 1 else _single(node)))
+            instruction = _product(members) if len(members) > 1 else _single(node)
+            if node.op.name in UNREAD_LEFT_OUT:
+                first, *others = instruction.outputs
+                read = [t for t in others if id(t) in readers or id(t) in fetched]
+                instruction.outputs = [first, *read]
+            placed.append((node.id, instruction))
     for chain in {id(c): c for c in chains.values()}.values():
         placed.append((chain.nodes[-1].id, chain))
     placed.sort(key=lambda item: item[0])

@@ -228,7 +228,7 @@ def _reduce_sum(node: Node, inputs: list[Tensor]) -> Tensor | None:
     if x.node is not None and x.node.op.opcode == "square" and is_float(x.dtype):
         return sum_of_squares(x.node.inputs[0], axes=axes)
     if _is_max_pool_gradient(x) and {1, 2} <= set(axes):  # a window's gradient goes to one element of it
-        return reduce_sum(x.node.inputs[2], axes=axes)  # type: ignore[union-attr]
+        return reduce_sum(x.node.inputs[1], axes=axes)  # type: ignore[union-attr]
     return None
 
 
@@ -246,12 +246,15 @@ def _where(node: Node, inputs: list[Tensor]) -> Tensor | None:
     if scalar_value(threshold) != 0 or scalar_value(zero) != 0:
         return None
     image, pooled = _before_reshape(x), _before_reshape(gradient)
-    if not _is_max_pool_gradient(pooled) or _before_reshape(pooled.node.inputs[0]) is not image:  # type: ignore[union-attr]
+    if not _is_max_pool_gradient(pooled):
         return None
-    pool_x, y, dy = pooled.node.inputs  # type: ignore[union-attr]
+    places, dy = pooled.node.inputs  # type: ignore[union-attr]
+    if places.node is None or _before_reshape(places.node.inputs[0]) is not image:
+        return None
+    y = places.node.outputs[0]
     positive = mask.node.op.node([y, constant(0, y.dtype)], {})
     passed = node.op.node([positive, dy, constant(0, dy.dtype)], node.attrs)
-    masked = pooled.node.op.node([pool_x, y, passed], pooled.node.attrs)  # type: ignore[union-attr]
+    masked = pooled.node.op.node([places, passed], pooled.node.attrs)  # type: ignore[union-attr]
     return masked if masked.shape == shape else reshape(masked, shape)
 
 
