@@ -1,19 +1,77 @@
-"""Rows of kernels.py for elementwise chains, reductions, softmax and random numbers.
-
-Adam's update is one chain of twelve steps over seven streams of memory.
-"""
+"""Rows of kernels.py for elementwise chains, updates of optimizers, reductions, softmax and random numbers."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
 
+from kcore import optimizers
+from kcore.graph import Function, UpdateScope, Variable
+
 F = "float32"
 
 
-def _chain(program, inputs, outputs, ops, args, stores, constants=()):
+D = "float64"
+FLOAT32 = [
+    "relu",
+    "exp",
+    "tanh",
+    "log",
+    "erf",
+    "sigmoid",
+    "gelu",
+    "elu",
+    "selu",
+    "softplus",
+    "log1p",
+    "expm1",
+]
+FLOAT32 += ["sqrt", "sin", "cos", "power"]
+RARE = ["log2", "log10", "tan", "sinh", "cosh", "arctan", "arcsin"]
+FLOAT64 = [
+    "exp",
+    "log",
+    "tanh",
+    "sigmoid",
+    "sqrt",
+    "power",
+    "erf",
+    "sin",
+    "cos",
+    "log1p",
+    "expm1",
+    "softplus",
+    "relu",
+]
+TORCH_NAMES = {"power": "pow", "arctan": "atan", "arcsin": "asin", "relu": "clamp", "selu": "elu"}
+OPERANDS = {
+    "power": lambda t: (t, 2.3),
+    "relu": lambda t: (t, 0),
+    "selu": lambda t: (t, 1.67326324, 1.05070098),
+}
+# What isn't one opcode: ops, arguments, stores, constants.
+CHAINS = {
+    "power": (["power"], [[0, 1]], [2], [2.3]),
+    "gelu": (
+        ["multiply", "erf", "add", "multiply", "multiply"],
+        [[0, 1], [4], [5, 2], [0, 3], [7, 6]],
+        [8],
+        [0.5**0.5, 1, 0.5],
+    ),
+    "elu": (["greater", "expm1", "where"], [[0, 1], [0], [2, 0, 3]], [4], [0]),
+    "selu": (
+        ["greater", "expm1", "multiply", "where", "multiply"],
+        [[0, 1], [0], [5, 2], [4, 0, 6], [7, 3]],
+        [8],
+        [0, 1.67326324, 1.05070098],
+    ),
+}
+
+
+def _chain(program, inputs, outputs, ops, args, stores, constants=(), dtype=F):
     flat = [register for step in args for register in (*step, -1, -1, -1)[:3]]
     constants = list(map(float, constants))
     return program(
@@ -24,48 +82,63 @@ def _chain(program, inputs, outputs, ops, args, stores, constants=()):
         args=flat,
         stores=stores,
         constants=constants,
-        constant_dtypes=[F] * len(constants),
+        constant_dtypes=[dtype] * len(constants),
     )
-
-
-def _adam(program, w, m, v, g):
-    ops = ["multiply", "multiply", "add", "square", "multiply", "multiply", "add"]
-    ops += ["sqrt", "add", "multiply", "divide", "subtract"]
-    args = [[1, 4], [3, 5], [9, 10], [3], [2, 6], [12, 7], [13, 14]]
-    args += [[15], [16, 8], [11, 4], [18, 17], [0, 19]]
-    constants = (0.9, 0.1, 0.999, 0.001, 1e-7)
-    return _chain(program, [w, m, v, g], [(w.shape, F)] * 3, ops, args, [20, 11, 15], constants)
 
 
 def _elementwise(quick: bool, row, program, torch) -> Iterator:
     rng = np.random.default_rng(0)
+    cases = [(op, n, F) for n in (1000, 100_000, 1 << 24) for op in FLOAT32]
+    cases += [(op, 1 << 20, F) for op in RARE] + [(op, 1 << 20, D) for op in FLOAT64]
+    for op, n, dtype in [("exp", 1000, F), ("exp", 1000, D)] if quick else cases:
+        x = np.abs(rng.standard_normal(n)).astype(dtype) * (0.9 if op.startswith("arc") else 1)
+        peers = {}
+        if torch is not None:
+            t, out = torch.from_numpy(x), torch.empty(n, dtype=getattr(torch, dtype))
+            f = TORCH_NAMES.get(op, op)
+            f = getattr(torch, f) if hasattr(torch, f) else getattr(torch._C._nn, f)
+            peers["torch"] = partial(f, *OPERANDS.get(op, lambda t: (t,))(t), out=out)
+        ours = _chain(program, [x], [((n,), dtype)], *CHAINS.get(op, ([op], [[0]], [1])), dtype=dtype)
+        yield row(f"{op} {n}" + " float64" * (dtype == D), ours, peers, bytes=2.0 * x.nbytes)
     for n in [1000] if quick else [1000, 100_000, 1 << 24]:
-        x, y, v, g = np.abs(rng.standard_normal((4, n), F))
-        tensors = [torch.from_numpy(a) for a in (x, y, v, g)] if torch is not None else []
-        yield row(f"adam {n}", _adam(program, x, y, v, g), _torch_adam(torch, tensors), bytes=28.0 * n)
-        for op in ("relu", "exp", "tanh", "log", "erf", "sigmoid"):
-            peers = {}
-            if torch is not None:
-                out = torch.empty(n)
-                f = getattr(torch, op)
-                peers["torch"] = (
-                    (lambda t=tensors[0], out=out: torch.clamp(t, min=0, out=out))
-                    if op == "relu"
-                    else (lambda t=tensors[0], out=out, f=f: f(t, out=out))
-                )
-            yield row(f"{op} {n}", _chain(program, [x], [((n,), F)], [op], [[0]], [1]), peers, bytes=8.0 * n)
+        x, y = rng.standard_normal((2, n), F)
         peers = {"numpy": partial(np.add, x, y, out=np.empty_like(x))}
+        if torch is not None:
+            peers["torch"] = partial(torch.add, *map(torch.from_numpy, (x, y)), out=torch.empty(n))
         ours = _chain(program, [x, y], [((n,), F)], ["add"], [[0, 1]], [2])
         yield row(f"add {n}", ours, peers, bytes=12.0 * n)
 
 
-def _torch_adam(torch, tensors) -> dict:
-    if torch is None:
-        return {}
-    weight = torch.nn.Parameter(tensors[0].clone())
-    weight.grad = tensors[3].clone()
-    optimizer = torch.optim.Adam([weight], fused=True)
-    return {"torch": optimizer.step}
+# name, ours, torch's, streams of memory: each tensor that is read, and each that is written
+OPTIMIZERS = [
+    (
+        "sgd nesterov",
+        lambda o: o.SGD(0.01, 0.9, True),
+        lambda o: partial(o.SGD, momentum=0.9, nesterov=True),
+        5,
+    ),
+    ("rmsprop", lambda o: o.RMSprop(), lambda o: o.RMSprop, 5),
+    ("adam", lambda o: o.Adam(), lambda o: o.Adam, 7),
+    ("adadelta", lambda o: o.Adadelta(), lambda o: o.Adadelta, 7),
+]
+
+
+def _updates(quick: bool, row, program, torch) -> Iterator:
+    """Updates as they run in training: a weight and its slots are read and written in place."""
+    for n in [1000] if quick else [100_000, 1_000_000, 10_000_000]:
+        for name, ours, theirs, streams in OPTIMIZERS:
+            peers = {}
+            if torch is not None:
+                for how in ("fused", "foreach"):
+                    weight = torch.nn.Parameter(torch.zeros(n))
+                    weight.grad = torch.ones(n)
+                    with contextlib.suppress(TypeError):  # no fused form
+                        peers[how] = theirs(torch.optim)([weight], lr=0.001, **{how: True}).step
+            weight, gradient = Variable(np.zeros(n, F)), Variable(np.ones(n, F))
+            with UpdateScope() as scope:
+                ours(optimizers).apply_gradients([(gradient, weight)])
+            step = Function([], [], list(scope.values.items()))
+            yield row(f"{name} {n}", partial(step, []), peers, bytes=4.0 * streams * n)
 
 
 def _reductions(quick: bool, row, program, torch) -> Iterator:
@@ -111,5 +184,5 @@ def _random(quick: bool, row, program, torch) -> Iterator:
 
 
 def rows(quick: bool, row, program, torch) -> Iterator:
-    for family in _elementwise, _reductions, _random:
+    for family in _elementwise, _updates, _reductions, _random:
         yield from family(quick, row, program, torch)

@@ -4,6 +4,11 @@ A row is one kernel on one shape. Contenders take turns, each warmed up before i
 threads of one library spin for a while after its work and would hinder the next); a figure is the best
 of its turns. Ours runs through ``kcore._core.Program`` on tensors that it keeps, as in a model.
 
+Columns: GB/s counts what a call must read and write at least. "triad" is the share of the bandwidth of
+STREAM's triad, on the same number of threads, that a row's traffic takes; here, as in the triad itself, bytes that
+are written without having been read count twice, for a store fetches the line that it changes. What is
+small enough for the caches, or is written past them, can exceed 100 %. Updates of optimizers are in place.
+
     python benchmarks/kernels.py [family ...] [--filter TEXT] [--threads N] [--quick]
 """
 
@@ -11,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import math
 import os
 import shutil
 import subprocess
@@ -40,6 +46,22 @@ class Row:
     flops: float = 0  # of one call; 0 where memory is the limit
     bytes: float = 0  # that one call must read and write at least
 
+    @property
+    def traffic(self) -> float:
+        """``bytes``, those twice that are written without having been read: a store fetches its line."""
+        return self.bytes + getattr(self.ours, "fresh", 0)
+
+
+@dataclass
+class Kernel:
+    """A compiled program, called without inputs; ``fresh`` are the bytes of its outputs."""
+
+    program: _core.Program
+    fresh: int
+
+    def __call__(self) -> object:
+        return self.program.run([])
+
 
 def program(instruction: str, inputs: list[np.ndarray], outputs: list[tuple], **attributes) -> Callable:
     """One instruction over tensors that live in native storage; returns the call that runs it."""
@@ -53,7 +75,8 @@ def program(instruction: str, inputs: list[np.ndarray], outputs: list[tuple], **
     slots = list(range(len(specs)))
     ins, outs = slots[: len(inputs)], slots[len(inputs) :]
     compiled = _core.Program(buffers, [(instruction, ins, outs, attributes)], [], [], 0, 0)
-    return lambda: compiled.run([])
+    fresh = sum(math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in outputs)
+    return Kernel(compiled, fresh)
 
 
 def peer(name: str):
@@ -125,17 +148,17 @@ FAMILIES: dict[str, Callable[[bool], Iterator[Row]]] = {
 }
 
 
-def fma_limit() -> float | None:
-    """Floating-point operations a second of one thread (see fma_limit.cpp), None without a compiler."""
+def limit(name: str, *arguments: str) -> float | None:
+    """What a native program measures (see fma_limit.cpp, triad.cpp), None without a compiler."""
     compiler = shutil.which(os.environ.get("CXX", "c++"))
     if compiler is None:
         return None
     with tempfile.TemporaryDirectory() as folder:
-        binary = Path(folder) / "fma_limit"
-        source = Path(__file__).with_name("fma_limit.cpp")
-        flags = ["-O3", "-march=native", "-ffp-contract=fast"]
+        binary = Path(folder) / name
+        source = Path(__file__).with_name(f"{name}.cpp")
+        flags = ["-O3", "-march=native", "-ffp-contract=fast", "-fopenmp"]
         subprocess.run([compiler, *flags, source, "-o", binary], check=True)
-        return float(subprocess.run([binary], check=True, capture_output=True).stdout)
+        return float(subprocess.run([binary, *arguments], check=True, capture_output=True).stdout)
 
 
 def seconds_per_call(call: Callable[[], object], seconds: float) -> float:
@@ -186,12 +209,14 @@ def main() -> None:
     torch = peer("torch")
     if torch is not None:
         torch.set_num_threads(args.threads)
-    limit = None if args.quick else fma_limit()
+    fma = None if args.quick else limit("fma_limit")
+    triad = None if args.quick else limit("triad", str(args.threads))
+    print(f"{_core.isa()}, {args.threads} threads", end="")
+    print(f", {fma / 1e9:.0f} GF/s a thread" if fma else "", end="")
+    print(f", triad {triad / 1e9:.1f} GB/s" if triad else "")
     print(
-        f"{_core.isa()}, {args.threads} threads"
-        + (f", limit {limit / 1e9:.0f} GF/s a thread" if limit else "")
+        f"{'':42}{'ours':>11}{'GF/s':>8}{'limit':>7}{'GB/s':>7}{'triad':>7}   each peer: time, and its time / ours"
     )
-    print(f"{'':42}{'ours':>11}{'GF/s':>8}{'limit':>7}{'GB/s':>7}   each peer: time, and its time / ours")
     for family in args.families or FAMILIES:
         for row in FAMILIES[family](args.quick):
             if args.filter not in row.name:
@@ -199,9 +224,11 @@ def main() -> None:
             times = measure(row, args.turns, args.seconds)
             ours = times.pop("ours")
             rate = row.flops / ours
-            share = f"{rate / limit / args.threads:.0%}" if limit and row.flops else ""
+            figures = f"{ours * 1e6:8.1f} us{rate / 1e9:8.1f}"
+            figures += f"{rate / fma / args.threads:7.0%}" if fma and row.flops else " " * 7
+            figures += f"{row.bytes / ours / 1e9:7.1f}"
+            figures += f"{row.traffic / ours / triad:7.0%}" if triad else " " * 7
             peers = "".join(f"   {name} {t * 1e6:9.1f} us {t / ours:5.2f}" for name, t in times.items())
-            figures = f"{ours * 1e6:8.1f} us{rate / 1e9:8.1f}{share:>7}{row.bytes / ours / 1e9:7.1f}"
             print(f"{row.name:42}{figures}{peers}", flush=True)
 
 

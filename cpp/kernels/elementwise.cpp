@@ -33,7 +33,7 @@ struct Reader {
   explicit Reader(const BlockSource& source)
       : p(static_cast<const T*>(source.data)), stride(source.step * kWidth<T>) {}
   __attribute__((always_inline)) Vec<T> next() {
-    const Vec<T> v = load(p);
+    const Vec<T> v = load_ahead(p);
     p += stride;
     return v;
   }
@@ -662,7 +662,7 @@ KCORE_INLINE void map_vectors(void* out, const BlockSource* x, std::int64_t coun
   std::int64_t i = 0;
   for (; i + kWidth<T> <= count; i += kWidth<T>) {
     for (int k = 0; k < N; ++k) {
-      v[k] = load(p[k]);
+      v[k] = load_ahead(p[k]);
       p[k] += stride[k];
     }
     store<T>(y + i, f(v));
@@ -910,9 +910,34 @@ BlockSource broadcast_source(const Broadcast& shape, const void* input, std::byt
   return {buffer, 0};
 }
 
+// Elements: of a longer block the stores past the caches would hold up those of the next one.
+constexpr std::int64_t kStreamedBlock = 512;
+
+// How a step's result reaches the memory of its output.
+enum class Way {
+  direct,    // the step writes it there
+  copied,    // block by block: that memory is also an input, still to be read
+  streamed,  // block by block, past the caches
+};
+
+Way way_of(const ElementwisePlan& plan, const void* const* inputs, void* const* outputs, int o) {
+  const int s = plan.stores[o];
+  bool in_place = false;
+  for (int i = 0; i < plan.inputs; ++i) {
+    if (inputs[i] != outputs[o]) continue;
+    in_place = true;
+    if (plan.last_use[i] > s) return Way::copied;
+  }
+  if (!in_place && can_stream(outputs[o], plan.size * plan.program[s].width)) return Way::streamed;
+  return plan.program[s].output == o ? Way::direct : Way::copied;
+}
+
 void evaluate_range(const ElementwisePlan& plan, const void* const* inputs, void* const* outputs,
-                    const bool* direct, std::int64_t begin, std::int64_t end) {
-  const std::int64_t block = plan.block < end - begin ? plan.block : round_up(end - begin);
+                    const Way* ways, std::int64_t begin, std::int64_t end) {
+  std::int64_t block = plan.block < end - begin ? plan.block : round_up(end - begin);
+  for (int o = 0; o < plan.outputs; ++o) {
+    if (ways[o] == Way::streamed && block > kStreamedBlock) block = kStreamedBlock;
+  }
   const int registers = plan.inputs + plan.constants + plan.steps;
   const std::int64_t slot_bytes = block * plan.width, input_bytes = 2 * slot_bytes + kSplatBytes;
   int buffered = 0;
@@ -960,37 +985,34 @@ void evaluate_range(const ElementwisePlan& plan, const void* const* inputs, void
         if (step.args[k] >= 0) args[k] = sources[step.args[k]];
       }
       std::byte* y = slots + step.slot * slot_bytes;
-      if (step.output >= 0 && direct[step.output]) {
+      if (step.output >= 0 && ways[step.output] == Way::direct) {
         y = static_cast<std::byte*>(outputs[step.output]) + start * step.width;
       }
       step.function(y, args, count);
       results[s] = {y, 1};
     }
     for (int o = 0; o < plan.outputs; ++o) {
-      if (direct[o]) continue;
       const int s = plan.stores[o];
       const std::int64_t width = plan.program[s].width;
-      std::memcpy(static_cast<std::byte*>(outputs[o]) + start * width, results[s].data,
-                  static_cast<std::size_t>(count * width));
+      std::byte* y = static_cast<std::byte*>(outputs[o]) + start * width;
+      if (ways[o] == Way::copied) {
+        std::memcpy(y, results[s].data, static_cast<std::size_t>(count * width));
+      } else if (ways[o] == Way::streamed) {
+        stream_bytes(y, results[s].data, count * width);
+      }
     }
   }
+  finish_streaming();
 }
 
 void evaluate(const ElementwisePlan& plan, const void* const* inputs, void* const* outputs) {
-  // A step writes to its output's memory unless that is the memory of an input still to be read.
-  bool direct[ElementwisePlan::kMaxOperands];
-  for (int o = 0; o < plan.outputs; ++o) {
-    const int s = plan.stores[o];
-    direct[o] = plan.program[s].output == o;
-    for (int i = 0; i < plan.inputs; ++i) {
-      if (inputs[i] == outputs[o] && plan.last_use[i] > s) direct[o] = false;
-    }
-  }
+  Way ways[ElementwisePlan::kMaxOperands];
+  for (int o = 0; o < plan.outputs; ++o) ways[o] = way_of(plan, inputs, outputs, o);
   const std::int64_t tasks = (plan.size + plan.grain - 1) / plan.grain;
   parallel_for(tasks, [&](std::int64_t task) {
     const std::int64_t begin = task * plan.grain;
     const std::int64_t end = begin + plan.grain < plan.size ? begin + plan.grain : plan.size;
-    evaluate_range(plan, inputs, outputs, direct, begin, end);
+    evaluate_range(plan, inputs, outputs, ways, begin, end);
   });
 }
 

@@ -17,8 +17,10 @@ namespace kcore {
 namespace {
 
 constexpr std::int64_t kCacheBytes = 20 * 1024;  // of blocks that one pass keeps alive
-constexpr std::int64_t kSequentialCost = kParallelElements;
-constexpr std::int64_t kBlocksOfTask = 16;
+// In units of an addition's cost, as much as reading or writing an element that is in a cache.
+constexpr std::int64_t kSequentialCost = 3 * kParallelElements / 2;
+constexpr std::int64_t kTaskCost = kParallelElements;
+constexpr std::int64_t kBlocksOfTask = 16;  // at most
 
 static_assert(static_cast<int>(ElementType::float64) == static_cast<int>(DType::float64) &&
                   static_cast<int>(ElementType::uint8) == static_cast<int>(DType::uint8),
@@ -388,8 +390,7 @@ class Elementwise final : public Instruction {
     const auto streams = static_cast<std::int64_t>(inputs_.size() + outputs_.size());
     const std::int64_t fitting = kCacheBytes / (plan_.width * (slots_ + streams));
     plan_.block = std::clamp<std::int64_t>(fitting / 64 * 64, 256, 2048);
-    const bool sequential = plan_.size < kSequentialCost / std::max<std::int64_t>(cost_, 1);
-    plan_.grain = sequential ? std::max<std::int64_t>(plan_.size, 1) : plan_.block * kBlocksOfTask;
+    plan_.grain = grain(cost_ + streams);
     plan_.inputs = static_cast<int>(inputs_.size());
     plan_.outputs = static_cast<int>(outputs_.size());
     plan_.steps = static_cast<int>(steps_.size());
@@ -400,6 +401,16 @@ class Elementwise final : public Instruction {
     plan_.constant_splats = splats_.data();
     plan_.program = steps_.data();
     plan_.stores = stores_.data();
+  }
+
+  // Equal tasks, so that no thread of a few has one more than the others.
+  std::int64_t grain(std::int64_t cost) const {
+    const std::int64_t size = std::max<std::int64_t>(plan_.size, 1);
+    if (size < kSequentialCost / cost) return size;
+    const std::int64_t block = plan_.block;
+    const std::int64_t longest = std::clamp(kTaskCost / cost, block, kBlocksOfTask * block);
+    const std::int64_t tasks = (size + longest - 1) / longest, even = (size + tasks - 1) / tasks;
+    return (even + block - 1) / block * block;
   }
 
   struct Kind {

@@ -10,7 +10,7 @@
 #include <cstdint>
 #include <cstring>
 #include <utility>
-#if defined(__AVX2__)
+#if defined(__SSE2__)
 #include <immintrin.h>
 #endif
 
@@ -44,9 +44,58 @@ KCORE_INLINE Vec<T> load(const T* p) {
   return *reinterpret_cast<const typename VecOf<T>::unaligned*>(p);
 }
 
+// The same, asking for what lies kAheadBytes further on: a loop that runs over much memory has more
+// lines on their way than the processor asks for by itself, above all where it computes a lot.
+constexpr std::int64_t kAheadBytes = 2048;
+
+template <class T>
+KCORE_INLINE Vec<T> load_ahead(const T* p) {
+  __builtin_prefetch(reinterpret_cast<const char*>(p) + kAheadBytes);
+  return load(p);
+}
+
 template <class T>
 KCORE_INLINE void store(T* p, Vec<T> v) {
   *reinterpret_cast<typename VecOf<T>::unaligned*>(p) = v;
+}
+
+// Outputs of so many bytes leave the caches before anything reads them again. Storing them past the
+// caches saves the fetch of each line that a store changes, a third of a copy's traffic.
+constexpr std::int64_t kStreamingBytes = std::int64_t{48} << 20;
+
+KCORE_INLINE bool can_stream(const void* p, std::int64_t bytes) {
+  return bytes >= kStreamingBytes && reinterpret_cast<std::uintptr_t>(p) % kVectorBytes == 0;
+}
+
+// Stores past the caches, to an address that is a multiple of kVectorBytes. A task that did so ends
+// with finish_streaming(), for these stores are otherwise not ordered with those after them.
+template <class T>
+KCORE_INLINE void stream(T* p, Vec<T> v) {
+#if defined(__AVX512F__)
+  _mm512_stream_si512(reinterpret_cast<__m512i*>(p), reinterpret_cast<__m512i>(v));
+#elif defined(__AVX2__)
+  _mm256_stream_si256(reinterpret_cast<__m256i*>(p), reinterpret_cast<__m256i>(v));
+#elif defined(__SSE2__)
+  _mm_stream_si128(reinterpret_cast<__m128i*>(p), reinterpret_cast<__m128i>(v));
+#else
+  store<T>(p, v);
+#endif
+}
+
+KCORE_INLINE void finish_streaming() {
+#if defined(__SSE2__)
+  _mm_sfence();
+#endif
+}
+
+// The same as memcpy to an address that is a multiple of kVectorBytes.
+KCORE_INLINE void stream_bytes(void* to, const void* from, std::int64_t bytes) {
+  auto* y = static_cast<std::uint8_t*>(to);
+  const auto* x = static_cast<const std::uint8_t*>(from);
+  constexpr std::int64_t step = kWidth<std::uint8_t>;
+  std::int64_t i = 0;
+  for (; i + step <= bytes; i += step) stream<std::uint8_t>(y + i, load(x + i));
+  std::memcpy(y + i, x + i, static_cast<std::size_t>(bytes - i));
 }
 
 template <class T>

@@ -32,3 +32,29 @@ def run(name, inputs, outputs, /, *, seed=0, step=0, **attributes):
 def run1(name, inputs, output, /, **kwargs):
     """``run`` for an instruction with one output."""
     return run(name, inputs, [output], **kwargs)[0]
+
+
+def run_in_place(name, arrays, ins, outs, /, **attributes):
+    """Run the instruction on 1 and on 2 threads over native memory, as a model does; return the outputs.
+
+    ``arrays``: the tensors' first values. ``ins``, ``outs``: which of them it reads and which it writes.
+    """
+    threads = _core.num_threads()
+    results = []
+    try:
+        for count in (1, 2):
+            _core.set_num_threads(count)
+            storages = [_core.Storage(x.dtype.name, list(x.shape)) for x in arrays]
+            for storage, x in zip(storages, arrays, strict=True):
+                storage.write(x)
+            buffers = [
+                ("storage", x.dtype.name, x.shape, storage)
+                for x, storage in zip(arrays, storages, strict=True)
+            ]
+            _core.Program(buffers, [(name, ins, outs, attributes)], [], [], 0, 0).run([])
+            results.append([storages[o].read() for o in outs])
+    finally:
+        _core.set_num_threads(threads)
+    for one, two in zip(*results, strict=True):
+        assert one.tobytes() == two.tobytes(), f"{name}: 1 and 2 threads give different bits"
+    return results[0]

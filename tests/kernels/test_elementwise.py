@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from native import run, run1
+from native import run, run1, run_in_place
 
 from kcore import _core
 
@@ -596,3 +596,42 @@ def test_no_output_and_too_many():
         expression([], [], [], [], [])
     with pytest.raises(ValueError, match="at most 256"):
         expression([np.ones(1)] * 257, [((1,), "float64")], ["exp"], [[0]])
+
+
+STREAMED = (48 << 20) // 4 + 37  # floats that are stored past the caches
+
+
+def test_results_that_leave_the_caches():
+    x = np.arange(STREAMED, dtype="float32")
+    empty = np.zeros_like(x)
+    attributes = {"constants": [1.0], "constant_dtypes": ["float32"]}
+    y, z = run_in_place(
+        "elementwise",
+        [x, empty, empty],
+        [0],
+        [1, 2],
+        ops=["add"],
+        args=[0, 1, -1],
+        stores=[2, 0],
+        **attributes,
+    )
+    np.testing.assert_array_equal(y, x + 1)
+    np.testing.assert_array_equal(z, x)
+
+
+def test_updates_in_place():
+    x, y = np.arange(70_001, dtype="float32"), np.ones(70_001, "float32")
+    # x + y is stored over x, which the second step still reads; the second step's result is y's last use.
+    new = run_in_place(
+        "elementwise",
+        [x, y],
+        [0, 1],
+        [0, 1],
+        ops=["add", "multiply"],
+        args=[0, 1, -1, 0, 1, -1],
+        stores=[2, 3],
+        constants=[],
+        constant_dtypes=[],
+    )
+    np.testing.assert_array_equal(new[0], x + y)
+    np.testing.assert_array_equal(new[1], x * y)
