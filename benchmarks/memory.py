@@ -98,7 +98,7 @@ def _pooling(quick: bool, row, program, torch) -> Iterator:
                 peers["torch"] = lambda f=f, t=t, a=(pool, stride, pad), k=args: f(t.detach(), *a, **k)
                 back["torch"] = lambda z=z, t=t, g=g: torch.autograd.grad(z, t, g, retain_graph=True)
             if kind == "max":
-                extra = [x, y]
+                extra = [np.zeros(out, "uint8")]
             name = f"{kind}_pool {n}x{h}x{w}x{c} {pool}x{pool}/{stride}"
             yield row(
                 name,
@@ -110,7 +110,7 @@ def _pooling(quick: bool, row, program, torch) -> Iterator:
                 f"{name} gradient",
                 program(f"{kind}_pool2d_gradient", [*extra, y], [(x.shape, F)], **geometry),
                 back,
-                bytes=x.nbytes * (2.0 if extra else 1.0) + y.nbytes * (2.0 if extra else 1.0),
+                bytes=1.0 * x.nbytes + y.nbytes + sum(places.nbytes for places in extra),
             )
 
 

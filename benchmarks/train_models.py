@@ -1,25 +1,8 @@
-"""The models that are measured, as plain data that every contender builds from, and the contenders."""
+"""The models that are measured, as plain data that every contender builds from."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
-
-@dataclass(frozen=True)
-class Contender:
-    """A library: the module it is imported by, and its environment."""
-
-    module: str
-    environment: dict[str, str] = field(default_factory=dict)
-    limits: tuple[str, ...] = ()
-
-
-CONTENDERS = {
-    "kcore": Contender("kcore"),
-    "keras-tf": Contender("tensorflow", {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}),
-    "keras-jax": Contender("jax", {"KERAS_BACKEND": "jax", "TF_CPP_MIN_LOG_LEVEL": "3"}, ("xla_threads",)),
-    "torch": Contender("torch"),
-}
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -41,25 +24,29 @@ class BenchmarkModel:
         return self.layers[-1][1]
 
     @property
-    def training_flops(self) -> float:
-        """Per sample: two per multiply-add, three products per layer (two for the first)."""
-        shape, total, first = self.input_shape, 0.0, True
+    def products(self) -> list[float]:
+        """FLOPs of each layer's product for one sample: two per multiply-add."""
+        shape, flops = self.input_shape, []
         for kind, *numbers in self.layers:
-            products = 2 if first else 3
             if kind == "dense":
-                total += 2.0 * products * shape[0] * numbers[0]
-                shape, first = (numbers[0],), False
+                flops.append(2.0 * shape[0] * numbers[0])
+                shape = (numbers[0],)
             elif kind == "conv":
                 filters, size, _, padding = numbers
                 lost = 0 if padding == "same" else size - 1
                 out = (shape[0] - lost, shape[1] - lost, filters)
-                total += 2.0 * products * size * size * shape[2] * out[0] * out[1] * filters
-                shape, first = out, False
+                flops.append(2.0 * size * size * shape[2] * out[0] * out[1] * filters)
+                shape = out
             elif kind == "pool":
                 shape = (shape[0] // numbers[0], shape[1] // numbers[0], shape[2])
             elif kind == "flatten":
                 shape = (shape[0] * shape[1] * shape[2],)
-        return total
+        return flops
+
+    @property
+    def training_flops(self) -> float:
+        """Per sample: three products per layer, two for the first."""
+        return 3 * sum(self.products) - self.products[0]
 
 
 def _vgg_block(filters: int, count: int, padding: str) -> tuple[tuple, ...]:

@@ -3,9 +3,12 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
+#include <memory>
 #include <optional>
 
 #include "kernels/indexing.h"
+#include "program/batches.h"
 #include "program/elementwise.h"
 #include "program/program.h"
 #include "simd/isa.h"
@@ -18,32 +21,61 @@ namespace {
 
 py::dtype numpy_dtype(DType dtype) { return py::dtype(dtype_name(dtype)); }
 
-// The array's address, if it is exactly such a tensor: dtype, shape, C order, alignment.
+// NumPy's number of each dtype, by which arrays are told apart without making an object.
+int numpy_number(DType dtype) {
+  using Numpy = py::detail::npy_api;
+  switch (dtype) {
+    case DType::boolean:
+      return Numpy::NPY_BOOL_;
+    case DType::uint8:
+      return Numpy::NPY_UINT8_;
+    case DType::int32:
+      return Numpy::NPY_INT32_;
+    case DType::int64:
+      return Numpy::NPY_INT64_;
+    case DType::float32:
+      return Numpy::NPY_FLOAT_;
+    default:
+      return Numpy::NPY_DOUBLE_;
+  }
+}
+
+bool holds(const py::array& array, DType dtype) {
+  const py::dtype held = array.dtype();
+  const char order = held.byteorder();
+  if (held.num() == numpy_number(dtype) && (order == '=' || order == '|')) return true;
+  const auto& api = py::detail::npy_api::get();
+  return api.PyArray_EquivTypes_(held.ptr(), numpy_dtype(dtype).ptr());
+}
+
+// The array's address, if it is exactly such a tensor: dtype, shape, C order, alignment. `rows`
+// stands for the first extent, if it is not negative.
 void* checked_data(py::handle object, DType dtype, const Shape& shape, bool writeable,
-                   const std::string& what) {
+                   const char* what, std::int64_t number = -1, std::int64_t rows = -1) {
+  const auto name = [&] { return number < 0 ? what : what + (" " + std::to_string(number)); };
   if (!py::isinstance<py::array>(object)) {
-    throw py::type_error(what + " must be a NumPy array, got " +
+    throw py::type_error(name() + " must be a NumPy array, got " +
                          std::string(py::str(py::type::of(object))));
   }
   const auto array = py::reinterpret_borrow<py::array>(object);
-  const auto& api = py::detail::npy_api::get();
-  const bool same_dtype = array.dtype().is(numpy_dtype(dtype)) ||
-                          api.PyArray_EquivTypes_(array.dtype().ptr(), numpy_dtype(dtype).ptr());
   bool same_shape = static_cast<std::size_t>(array.ndim()) == shape.size();
   for (std::size_t i = 0; same_shape && i < shape.size(); ++i) {
-    same_shape = array.shape(static_cast<py::ssize_t>(i)) == shape[i];
+    const std::int64_t wanted = i == 0 && rows >= 0 ? rows : shape[i];
+    same_shape = array.shape(static_cast<py::ssize_t>(i)) == wanted;
   }
-  if (!same_dtype || !same_shape) {
-    throw py::value_error(what + " must be " + dtype_name(dtype) + " of shape " + to_string(shape) +
-                          ", got " + std::string(py::str(array.dtype())) + " of shape " +
-                          std::string(py::str(array.attr("shape"))));
+  if (!same_shape || !holds(array, dtype)) {
+    Shape wanted = shape;
+    if (rows >= 0 && !wanted.empty()) wanted[0] = rows;
+    throw py::value_error(name() + " must be " + dtype_name(dtype) + " of shape " +
+                          to_string(wanted) + ", got " + std::string(py::str(array.dtype())) +
+                          " of shape " + std::string(py::str(array.attr("shape"))));
   }
   const int flags = array.flags();
   const bool aligned = (flags & py::detail::npy_api::NPY_ARRAY_ALIGNED_) != 0;
   if ((flags & py::array::c_style) == 0 || !aligned) {
-    throw py::value_error(what + " must be C-contiguous and aligned");
+    throw py::value_error(name() + " must be C-contiguous and aligned");
   }
-  if (writeable && !array.writeable()) throw py::value_error(what + " is read-only");
+  if (writeable && !array.writeable()) throw py::value_error(name() + " is read-only");
   return const_cast<void*>(array.data());
 }
 
@@ -51,15 +83,24 @@ std::shared_ptr<Storage> make_storage(const std::string& dtype, const Shape& sha
   return std::make_shared<Storage>(dtype_from_name(dtype), shape);
 }
 
+// The run that it waits for may need the GIL to end.
+template <class F>
+void without_gil_if_it_waits(const F& f) {
+  if (f(false)) return;
+  const py::gil_scoped_release release;
+  f(true);
+}
+
 py::array read_storage(const Storage& storage) {
   py::array array(numpy_dtype(storage.dtype()), storage.shape());
-  if (storage.bytes() > 0) std::memcpy(array.mutable_data(), storage.data(), storage.bytes());
+  without_gil_if_it_waits(
+      [&, data = array.mutable_data()](bool wait) { return storage.read(data, wait); });
   return array;
 }
 
 void write_storage(Storage& storage, py::handle value) {
   const void* data = checked_data(value, storage.dtype(), storage.shape(), false, "value");
-  if (storage.bytes() > 0) std::memcpy(storage.data(), data, storage.bytes());
+  without_gil_if_it_waits([&](bool wait) { return storage.write(data, wait); });
 }
 
 // A program with its external slots told apart: inputs, which the caller passes, then outputs,
@@ -151,19 +192,23 @@ bool signal_pending() {
   return PyErr_CheckSignals() != 0;
 }
 
-py::list run(const Executable& self, const py::sequence& inputs, std::uint64_t seed,
-             std::uint64_t step, const std::optional<py::array>& profile) {
-  const Program& program = *self.program;
+void check_count(const Executable& self, const py::sequence& inputs) {
   if (inputs.size() != self.inputs) {
     throw py::value_error("the program takes " + std::to_string(self.inputs) + " inputs, got " +
                           std::to_string(inputs.size()));
   }
+}
+
+py::list run(const Executable& self, const py::sequence& inputs, std::uint64_t seed,
+             std::uint64_t step, const std::optional<py::array>& profile) {
+  const Program& program = *self.program;
+  check_count(self, inputs);
   const std::size_t count = program.external().size();
   std::vector<void*> addresses(count);
   for (std::size_t i = 0; i < self.inputs; ++i) {
     const Buffer& buffer = program.buffers()[program.external()[i]];
-    addresses[i] = checked_data(py::object(inputs[i]), buffer.dtype, buffer.shape, false,
-                                "input " + std::to_string(i));
+    addresses[i] = checked_data(py::object(inputs[i]), buffer.dtype, buffer.shape, false, "input",
+                                static_cast<std::int64_t>(i));
   }
   py::list outputs;
   for (std::size_t i = self.inputs; i < count; ++i) {
@@ -185,6 +230,106 @@ py::list run(const Executable& self, const py::sequence& inputs, std::uint64_t s
   }
   if (!finished) throw py::error_already_set();
   return outputs;
+}
+
+// A feed, with the arrays that it reads and those that a batch of it is seen through.
+struct RowFeed {
+  py::list sources;
+  py::object order;
+  std::unique_ptr<Feed> feed;
+};
+
+std::unique_ptr<RowFeed> make_feed(const py::list& sources, const std::optional<py::array>& order,
+                                   std::int64_t batch_rows, std::int64_t batches) {
+  std::vector<RowSource> rows;
+  std::int64_t available = -1;
+  for (const py::handle item : sources) {
+    const auto array = py::cast<py::array>(item);
+    const int flags = array.flags();
+    if ((flags & py::array::c_style) == 0 ||
+        (flags & py::detail::npy_api::NPY_ARRAY_ALIGNED_) == 0) {
+      throw py::value_error("a source must be C-contiguous and aligned");
+    }
+    if (array.dtype().attr("hasobject").cast<bool>()) {
+      throw py::type_error("a source holds Python objects");
+    }
+    const std::int64_t extent = array.ndim() > 0 ? array.shape(0) : 0;
+    if (extent < 1 || (available >= 0 && extent != available)) {
+      throw py::value_error("sources must have rows, and all the same number");
+    }
+    available = extent;
+    rows.push_back({static_cast<const std::byte*>(array.data()), extent, array.nbytes() / extent});
+  }
+  const std::int64_t* indices = nullptr;
+  if (order) {
+    available = order->ndim() == 1 ? order->shape(0) : 0;
+    indices = static_cast<const std::int64_t*>(
+        checked_data(*order, DType::int64, {available}, false, "order"));
+  }
+  if (batch_rows < 1 || batches < 0 || batches > available / batch_rows) {
+    throw py::value_error("there are not " + std::to_string(batches) + " batches of " +
+                          std::to_string(batch_rows) + " rows");
+  }
+  auto feed = std::make_unique<Feed>(std::move(rows), indices, batch_rows, batches);
+  return std::make_unique<RowFeed>(
+      RowFeed{sources, order ? py::object(*order) : py::none(), std::move(feed)});
+}
+
+// The next batch as arrays.
+py::list take_batch(const py::object& self) {
+  auto& rows = py::cast<RowFeed&>(self);
+  if (rows.feed->remaining() < 1) throw py::index_error("no batch is left");
+  std::vector<void*> addresses(rows.sources.size());
+  {
+    const py::gil_scoped_release release;
+    rows.feed->take(addresses.data());
+  }
+  py::list batch;
+  for (std::size_t i = 0; i < addresses.size(); ++i) {
+    const auto source = py::reinterpret_borrow<py::array>(rows.sources[i]);
+    std::vector<py::ssize_t> shape(source.shape(), source.shape() + source.ndim());
+    shape[0] = static_cast<py::ssize_t>(rows.feed->batch_rows());
+    batch.append(py::array(source.dtype(), shape, addresses[i], self));
+  }
+  return batch;
+}
+
+// The program's runs over the feed's next batches.
+py::tuple run_program_batches(const Executable& self, RowFeed& rows, std::int64_t batches,
+                              double seconds, std::uint64_t seed, std::uint64_t step,
+                              const Storage* position) {
+  const Program& program = *self.program;
+  check_count(self, rows.sources);
+  for (std::size_t i = 0; i < self.inputs; ++i) {
+    const Buffer& buffer = program.buffers()[program.external()[i]];
+    const auto source = py::reinterpret_borrow<py::array>(rows.sources[i]);
+    checked_data(source, buffer.dtype, buffer.shape, false, "source", static_cast<std::int64_t>(i),
+                 source.shape(0));
+    if (buffer.shape[0] != rows.feed->batch_rows()) {
+      throw py::value_error("the feed's batches do not fit the program");
+    }
+  }
+  if (position != nullptr && (position->dtype() != DType::int64 || position->bytes() != 8)) {
+    throw py::value_error("position must hold one int64");
+  }
+  batches = std::clamp<std::int64_t>(batches, 0, rows.feed->remaining());
+  BatchRun batch_run{program, *rows.feed, {}, seed, step, position};
+  py::list outputs;
+  for (std::size_t i = self.inputs; i < program.external().size(); ++i) {
+    const Buffer& buffer = program.buffers()[program.external()[i]];
+    Shape shape = buffer.shape;
+    shape.insert(shape.begin(), batches);
+    py::array output(numpy_dtype(buffer.dtype), shape);
+    batch_run.outputs.push_back(static_cast<std::byte*>(output.mutable_data()));
+    outputs.append(std::move(output));
+  }
+  std::int64_t done = 0;
+  {
+    const py::gil_scoped_release release;
+    done = run_batches(batch_run, batches, seconds, signal_pending);
+  }
+  if (done < 0) throw py::error_already_set();
+  return py::make_tuple(done, outputs);
 }
 
 // out[j] = source[indices[j]] for a batch: rows of any dtype that is plain bytes.
@@ -255,6 +400,11 @@ PYBIND11_MODULE(_core, module) {
            py::arg("inputs"), py::arg("outputs"), py::arg("arena_bytes"), py::arg("commit"))
       .def("run", &run, py::arg("inputs"), py::arg("seed") = 0, py::arg("step") = 0,
            py::arg("profile") = py::none(), "Runs once; returns a list of new arrays.")
+      .def("run_batches", &run_program_batches, py::arg("feed"), py::arg("batches"),
+           py::arg("seconds"), py::arg("seed") = 0, py::arg("step") = 0,
+           py::arg("position") = py::none(),
+           "Runs on up to `batches` of the feed's batches until `seconds` have passed; returns how "
+           "many are done, and arrays with room for the results of all of them.")
       .def_property_readonly("flops", [](const Executable& self) {
         py::list flops;
         for (std::size_t i = 0; i < self.program->instruction_count(); ++i) {
@@ -262,6 +412,14 @@ PYBIND11_MODULE(_core, module) {
         }
         return flops;
       });
+
+  py::class_<RowFeed>(module, "Feed")
+      .def(py::init(&make_feed), py::arg("sources"), py::arg("order"), py::arg("batch_rows"),
+           py::arg("batches"))
+      .def("take", &take_batch, "The next batch; its arrays stay until the call after the next.")
+      .def_property_readonly("remaining",
+                             [](const RowFeed& self) { return self.feed->remaining(); })
+      .def("close", [](RowFeed& self) { self.feed->close(); });
 
   module.def("isa", [] { return isa_name(active_isa()); });
   module.def("supported_isas", [] {

@@ -136,8 +136,8 @@ void run_panel(const Grid& grid, const Block& block, const Plan<T>& plan,
 }
 
 template <class T>
-void run(const Product<T>& product, const T* source, const T* kernel, const T* bias,
-         Activation activation, T* out, void* memory) {
+void run(const Product<T>& product, const T* source, const T* kernel, const Epilogue<T>& epilogue,
+         T* out, void* memory) {
   const Grid& grid = product.grid;
   if (grid.batch * grid.rows.out * grid.cols.out * product.out_channels() == 0) return;
   Workspace workspace{static_cast<std::byte*>(memory)};
@@ -183,8 +183,8 @@ void run(const Product<T>& product, const T* source, const T* kernel, const T* b
                   tile.c = block_out + out_column;
                   tile.cols = min(plan.panel_cols, product.group_columns - column);
                   tile.add = false;
-                  tile.bias = bias == nullptr ? nullptr : bias + out_column;
-                  tile.activation = activation;
+                  tile.bias = epilogue.bias == nullptr ? nullptr : epilogue.bias + out_column;
+                  tile.activation = epilogue.activation;
                   run_panel(grid, block, plan, tile);
                 }
               }
@@ -203,8 +203,8 @@ bool is_pointwise(const Product<T>& product) {
 }
 
 template <class T>
-void run_pointwise(const Product<T>& product, const T* source, const T* kernel, const T* bias,
-                   Activation activation, T* out) {
+void run_pointwise(const Product<T>& product, const T* source, const T* kernel,
+                   const Epilogue<T>& epilogue, T* out) {
   Gemm<T> gemm;
   gemm.m = product.grid.batch * product.grid.rows.out * product.grid.cols.out;
   gemm.n = gemm.c_stride = product.group_columns;
@@ -214,24 +214,40 @@ void run_pointwise(const Product<T>& product, const T* source, const T* kernel, 
   gemm.b_stride = product.kernel_outputs;
   gemm.transpose_b = product.transposed;
   gemm.c = out;
-  gemm.bias = bias;
-  gemm.activation = activation;
+  gemm.bias = epilogue.bias;
+  gemm.activation = epilogue.activation;
   gemm_kernels<T>().gemm(gemm);
 }
 
-// The way for a product's shape: the same every run.
+// The way for a product's shape: the same every run. Whether it heeded the gate.
 template <class T>
-void compute(const Product<T>& product, bool exact, const T* source, const T* kernel, const T* bias,
-             Activation activation, T* out, void* workspace) {
+bool compute(const Product<T>& product, bool exact, const T* source, const T* kernel,
+             const Epilogue<T>& epilogue, T* out, void* workspace) {
   if constexpr (sizeof(T) == sizeof(float)) {
     if (!exact && winograd_suits(product)) {
-      return winograd(product, source, kernel, bias, activation, out, workspace);
+      winograd(product, source, kernel, epilogue, out, workspace);
+      return true;
     }
   }
   if (is_pointwise(product)) {
-    return run_pointwise(product, source, kernel, bias, activation, out);
+    run_pointwise(product, source, kernel, epilogue, out);
+  } else {
+    run(product, source, kernel, epilogue, out, workspace);
   }
-  run(product, source, kernel, bias, activation, out, workspace);
+  return false;
+}
+
+template <class T>
+void apply_gate(const T* gate, std::int64_t size, T* x) {
+  constexpr std::int64_t grain = 16384;
+  for_tasks(size > kParallelElements, ceil_div(size, grain), [&](std::int64_t task) {
+    const std::int64_t end = min(size, (task + 1) * grain);
+    for (std::int64_t i = task * grain; i < end; i += kWidth<T>) {
+      const std::int64_t lanes = min(kWidth<T>, end - i);
+      const Vec<T> open = load_partial(gate + i, lanes), value = load_partial(x + i, lanes);
+      store_partial<T>(x + i, open > Vec<T>{} ? value : Vec<T>{}, lanes);
+    }
+  });
 }
 
 template <class T>
@@ -243,9 +259,9 @@ ConvolutionMemory needed_memory(const Product<T>& product, bool exact) {
 }
 
 template <class T>
-void forward(const ConvolutionGeometry& g, const T* x, const T* kernel, const T* bias,
-             Activation activation, T* y, void* workspace) {
-  compute(forward_product<T>(g), g.exact, x, kernel, bias, activation, y, workspace);
+void forward(const ConvolutionGeometry& g, const T* x, const T* kernel, const Epilogue<T>& epilogue,
+             T* y, void* workspace) {
+  compute(forward_product<T>(g), g.exact, x, kernel, epilogue, y, workspace);
 }
 
 template <class T>
@@ -263,11 +279,15 @@ void for_phases(const ConvolutionGeometry& g, const F& f) {
 }
 
 template <class T>
-void data_gradient(const ConvolutionGeometry& g, const T* dy, const T* kernel, const T* bias,
-                   Activation activation, T* dx, void* workspace) {
+void data_gradient(const ConvolutionGeometry& g, const T* dy, const T* kernel,
+                   const Epilogue<T>& epilogue, T* dx, void* workspace) {
+  bool gated = true;
   for_phases<T>(g, [&](const Product<T>& product) {
-    compute(product, g.exact, dy, kernel, bias, activation, dx, workspace);
+    gated = compute(product, g.exact, dy, kernel, epilogue, dx, workspace) && gated;
   });
+  if (epilogue.gate != nullptr && !gated) {
+    apply_gate(epilogue.gate, g.batch * g.in_rows * g.in_cols * g.in_channels, dx);
+  }
 }
 
 template <class T>

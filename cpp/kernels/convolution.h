@@ -40,14 +40,14 @@ struct ConvolutionMemory {
 
 template <class T>
 struct ConvolutionKernels {
-  // y = activation(convolution(x, kernel) + bias); bias may be null.
-  void (*forward)(const ConvolutionGeometry& geometry, const T* x, const T* kernel, const T* bias,
-                  Activation activation, T* y, void* workspace);
+  // The epilogue of a convolution has no gate.
+  void (*forward)(const ConvolutionGeometry& geometry, const T* x, const T* kernel,
+                  const Epilogue<T>& epilogue, T* y, void* workspace);
   ConvolutionMemory (*forward_memory)(const ConvolutionGeometry& geometry);
   // dx from dy. With a bias (in_channels elements) and an activation it is a transposed
   // convolution.
   void (*data_gradient)(const ConvolutionGeometry& geometry, const T* dy, const T* kernel,
-                        const T* bias, Activation activation, T* dx, void* workspace);
+                        const Epilogue<T>& epilogue, T* dx, void* workspace);
   ConvolutionMemory (*data_gradient_memory)(const ConvolutionGeometry& geometry);
 };
 KCORE_KERNEL_TABLE(ConvolutionKernels<float>, convolution_float32)
@@ -64,8 +64,8 @@ KCORE_KERNEL_TABLE(WeightGradientKernels<double>, convolution_weights_float64)
 
 template <class T>
 struct DepthwiseKernels {
-  void (*forward)(const ConvolutionGeometry& geometry, const T* x, const T* kernel, const T* bias,
-                  Activation activation, T* y, void* workspace);
+  void (*forward)(const ConvolutionGeometry& geometry, const T* x, const T* kernel,
+                  const Epilogue<T>& epilogue, T* y, void* workspace);
   ConvolutionMemory (*forward_memory)(const ConvolutionGeometry& geometry);
   void (*data_gradient)(const ConvolutionGeometry& geometry, const T* dy, const T* kernel, T* dx,
                         void* workspace);

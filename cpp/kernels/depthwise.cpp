@@ -190,8 +190,8 @@ ConvolutionMemory repeated_memory(const ConvolutionGeometry& g) {
 }
 
 template <class T>
-void forward(const ConvolutionGeometry& g, const T* x, const T* kernel, const T* bias,
-             Activation activation, T* y, void* workspace) {
+void forward(const ConvolutionGeometry& g, const T* x, const T* kernel, const Epilogue<T>& epilogue,
+             T* y, void* workspace) {
   if (g.out_channels == 0) return;
   Filter<T> f{};
   f.rows =
@@ -205,8 +205,8 @@ void forward(const ConvolutionGeometry& g, const T* x, const T* kernel, const T*
   f.out_cols = g.out_cols;
   f.source = repeat_channels(g, x, static_cast<T*>(workspace));
   f.kernel = kernel;
-  f.bias = bias;
-  f.activation = activation;
+  f.bias = epilogue.bias;
+  f.activation = epilogue.activation;
   f.out = y;
   filter(f);
 }

@@ -7,4 +7,13 @@ namespace kcore {
 
 enum class Activation : std::uint8_t { none, relu, sigmoid, tanh, softplus };
 
+// y = activation(x + bias), then 0 wherever the gate isn't positive: so ends the gradient of relu,
+// whose output is the gate. Pointers may be null; the gate lies as the result does.
+template <class T>
+struct Epilogue {
+  const T* bias = nullptr;
+  Activation activation = Activation::none;
+  const T* gate = nullptr;
+};
+
 }  // namespace kcore

@@ -46,6 +46,64 @@ KCORE_INLINE void over_rows(std::int64_t batch, std::int64_t rows, std::int64_t 
   });
 }
 
+// Integers as wide as T: what a comparison of Vec<T> gives.
+template <class T>
+using Mask = decltype(Vec<T>{} == Vec<T>{});
+
+// Places of type P, as many as a Vec<T> has elements.
+template <class T, class P>
+struct PlacesOf {
+  typedef P type __attribute__((vector_size(kWidth<T> * sizeof(P))));
+  typedef P unaligned
+      __attribute__((vector_size(kWidth<T> * sizeof(P)), aligned(alignof(P)), may_alias));
+};
+
+template <class T, class P>
+KCORE_INLINE Mask<T> load_places(const P* places) {
+  using Places = PlacesOf<T, P>;
+  const typename Places::type narrow = *reinterpret_cast<const typename Places::unaligned*>(places);
+  return __builtin_convertvector(narrow, Mask<T>);
+}
+
+template <class T, class P>
+KCORE_INLINE void store_places(P* places, Mask<T> wide) {
+  using Places = PlacesOf<T, P>;
+  *reinterpret_cast<typename Places::unaligned*>(places) =
+      __builtin_convertvector(wide, typename Places::type);
+}
+
+template <class T>
+KCORE_INLINE Mask<T> splat_place(std::int64_t place) {
+  const Mask<T> zeros{};
+  return zeros + static_cast<decltype(zeros[0] + 0)>(place);
+}
+
+// The window of one output.
+struct Window {
+  Span rows, columns;          // of elements that exist
+  std::int64_t row0, column0;  // where it would begin without the images' edges
+  std::int64_t pool_width;
+
+  Window(const Pooling& p, std::int64_t oy, std::int64_t ox)
+      : rows(window(oy, p.stride_y, p.top, p.pool_height, p.height)),
+        columns(window(ox, p.stride_x, p.left, p.pool_width, p.width)),
+        row0(oy * p.stride_y - p.top),
+        column0(ox * p.stride_x - p.left),
+        pool_width(p.pool_width) {}
+
+  std::int64_t place(std::int64_t row, std::int64_t column) const {
+    return (row - row0) * pool_width + column - column0;
+  }
+
+  // Calls f(row, column, place) for the elements that exist.
+  template <class F>
+  __attribute__((always_inline)) void each(const F& f) const {
+    for (std::int64_t i = rows.begin; i < rows.end; ++i) {
+      for (std::int64_t j = columns.begin; j < columns.end; ++j) f(i, j, place(i, j));
+    }
+  }
+};
+
 template <class T>
 KCORE_INLINE T scalar_maximum(T a, T b) {
   return a > b || a != a ? a : b;
@@ -57,88 +115,114 @@ void max_pool(const Pooling& p, const void* x_data, void* y_data) {
   over_rows(p.batch, p.out_height, p.stride_y * row, [&](std::int64_t n, std::int64_t oy) {
     const T* x = static_cast<const T*>(x_data) + n * p.height * row;
     T* y = static_cast<T*>(y_data) + (n * p.out_height + oy) * p.out_width * p.channels;
-    const Span rows = window(oy, p.stride_y, p.top, p.pool_height, p.height);
     for (std::int64_t ox = 0; ox < p.out_width; ++ox, y += p.channels) {
-      const Span columns = window(ox, p.stride_x, p.left, p.pool_width, p.width);
+      const Window seen(p, oy, ox);
+      const T* first = x + seen.rows.begin * row + seen.columns.begin * p.channels;
       over_channels<T>(
           p.channels,
           [&](std::int64_t c) {
-            Vec<T> best = load(x + rows.begin * row + columns.begin * p.channels + c);
-            for (std::int64_t i = rows.begin; i < rows.end; ++i) {
-              for (std::int64_t j = columns.begin; j < columns.end; ++j) {
-                best = maximum<T>(best, load(x + i * row + j * p.channels + c));
-              }
-            }
+            Vec<T> best = load(first + c);
+            seen.each([&](std::int64_t i, std::int64_t j, std::int64_t) {
+              best = maximum<T>(best, load(x + i * row + j * p.channels + c));
+            });
             store(y + c, best);
           },
           [&](std::int64_t c) {
-            T best = x[rows.begin * row + columns.begin * p.channels + c];
-            for (std::int64_t i = rows.begin; i < rows.end; ++i) {
-              for (std::int64_t j = columns.begin; j < columns.end; ++j) {
-                best = scalar_maximum(best, x[i * row + j * p.channels + c]);
-              }
-            }
+            T best = first[c];
+            seen.each([&](std::int64_t i, std::int64_t j, std::int64_t) {
+              best = scalar_maximum(best, x[i * row + j * p.channels + c]);
+            });
             y[c] = best;
           });
     }
   });
 }
 
+template <class T, class P>
+void max_pool_places(const Pooling& p, const void* x_data, void* y_data, void* places_data) {
+  const std::int64_t row = p.width * p.channels;
+  over_rows(p.batch, p.out_height, p.stride_y * row, [&](std::int64_t n, std::int64_t oy) {
+    const T* x = static_cast<const T*>(x_data) + n * p.height * row;
+    const std::int64_t start = (n * p.out_height + oy) * p.out_width * p.channels;
+    T* y = static_cast<T*>(y_data) + start;
+    P* places = static_cast<P*>(places_data) + start;
+    for (std::int64_t ox = 0; ox < p.out_width; ++ox, y += p.channels, places += p.channels) {
+      const Window seen(p, oy, ox);
+      const T* first = x + seen.rows.begin * row + seen.columns.begin * p.channels;
+      const std::int64_t first_place = seen.place(seen.rows.begin, seen.columns.begin);
+      over_channels<T>(
+          p.channels,
+          [&](std::int64_t c) {
+            Vec<T> best = load(first + c);
+            Mask<T> best_place = splat_place<T>(first_place);
+            seen.each([&](std::int64_t i, std::int64_t j, std::int64_t place) {
+              const Vec<T> value = load(x + i * row + j * p.channels + c);
+              const auto better = (value > best) | ((value != value) & (best == best));
+              best = better ? value : best;
+              best_place = better ? splat_place<T>(place) : best_place;
+            });
+            store(y + c, best);
+            store_places<T>(places + c, best_place);
+          },
+          [&](std::int64_t c) {
+            T best = first[c];
+            std::int64_t best_place = first_place;
+            seen.each([&](std::int64_t i, std::int64_t j, std::int64_t place) {
+              const T value = x[i * row + j * p.channels + c];
+              if (value > best || (value != value && best == best)) {
+                best = value;
+                best_place = place;
+              }
+            });
+            y[c] = best;
+            places[c] = static_cast<P>(best_place);
+          });
+    }
+  });
+}
+
 // Adds (or, where windows do not overlap, writes) one window's gradient to the rows in `owned`.
-template <class T, bool overlapping>
-KCORE_INLINE void max_window_gradient(const Span& rows, const Span& columns, const Span& owned,
-                                      std::int64_t row, std::int64_t channels, const T* x,
-                                      const T* y, const T* dy, T* dx) {
+template <class T, class P, bool overlapping>
+KCORE_INLINE void max_window_gradient(const Window& seen, const Span& owned, std::int64_t row,
+                                      std::int64_t channels, const P* places, const T* dy, T* dx) {
   over_channels<T>(
       channels,
       [&](std::int64_t c) {
-        const Vec<T> best = load(y + c), gradient = load(dy + c), zero{};
-        auto open = best == best;
-        open |= ~open;
-        for (std::int64_t i = rows.begin; i < rows.end; ++i) {
-          for (std::int64_t j = columns.begin; j < columns.end; ++j) {
-            const std::int64_t at = i * row + j * channels + c;
-            const Vec<T> value = load(x + at);
-            const auto first = ((value == best) | (value != value)) & open;
-            open &= ~first;
-            if (overlapping && (i < owned.begin || i >= owned.end)) continue;
-            const Vec<T> share = first ? gradient : zero;
-            store(dx + at, overlapping ? load(dx + at) + share : share);
-          }
-        }
+        const Vec<T> gradient = load(dy + c), zero{};
+        const Mask<T> chosen = load_places<T>(places + c);
+        seen.each([&](std::int64_t i, std::int64_t j, std::int64_t place) {
+          if (overlapping && (i < owned.begin || i >= owned.end)) return;
+          T* at = dx + i * row + j * channels + c;
+          const Vec<T> share = chosen == splat_place<T>(place) ? gradient : zero;
+          store(at, overlapping ? load(at) + share : share);
+        });
       },
       [&](std::int64_t c) {
-        bool open = true;
-        for (std::int64_t i = rows.begin; i < rows.end; ++i) {
-          for (std::int64_t j = columns.begin; j < columns.end; ++j) {
-            const std::int64_t at = i * row + j * channels + c;
-            const bool first = open && (x[at] == y[c] || x[at] != x[at]);
-            open = open && !first;
-            if (overlapping && (i < owned.begin || i >= owned.end)) continue;
-            const T share = first ? dy[c] : T{0};
-            dx[at] = overlapping ? dx[at] + share : share;
-          }
-        }
+        seen.each([&](std::int64_t i, std::int64_t j, std::int64_t place) {
+          if (overlapping && (i < owned.begin || i >= owned.end)) return;
+          T& at = dx[i * row + j * channels + c];
+          const T share = places[c] == static_cast<P>(place) ? dy[c] : T{0};
+          at = overlapping ? at + share : share;
+        });
       });
 }
 
 // A task owns a band of input rows: those from the first of its output rows' windows to the next
 // band's. Windows that reach in from the band above are gone through again.
-template <class T, bool overlapping>
-void max_pool_gradient_bands(const Pooling& p, const T* x_data, const T* y_data, const T* dy_data,
-                             T* dx_data) {
+template <class T, class P, bool overlapping>
+void max_pool_gradient_bands(const Pooling& p, const P* all_places, const T* dy_data, T* dx_data) {
   const std::int64_t row = p.width * p.channels, out_row = p.out_width * p.channels;
   const std::int64_t band = larger(overlapping ? 8 : 1, kGrain / larger(1, p.stride_y * row));
   const std::int64_t bands = ceil_div(p.out_height, band);
   parallel_for(p.batch * bands, [&](std::int64_t task) {
     const std::int64_t n = task / bands, first = task % bands * band;
     const std::int64_t last = smaller(p.out_height, first + band);
-    const T* x = x_data + n * p.height * row;
-    const T* y = y_data + n * p.out_height * out_row;
+    const P* places = all_places + n * p.out_height * out_row;
     const T* dy = dy_data + n * p.out_height * out_row;
     T* dx = dx_data + n * p.height * row;
     const Span owned = {first == 0 ? 0 : larger(0, first * p.stride_y - p.top),
                         last == p.out_height ? p.height : larger(0, last * p.stride_y - p.top)};
+    // Rows that windows add to, and elements that no window writes.
     std::int64_t zeroed = owned.begin;
     const auto zero_until = [&](std::int64_t end) {
       if (end <= zeroed) return;
@@ -149,67 +233,56 @@ void max_pool_gradient_bands(const Pooling& p, const T* x_data, const T* y_data,
     while (overlapping && oy > 0 && (oy - 1) * p.stride_y - p.top + p.pool_height > owned.begin) {
       --oy;
     }
+    const bool gaps = p.stride_x > p.pool_width ||
+                      (p.out_width - 1) * p.stride_x - p.left + p.pool_width < p.width;
     for (; oy < last; ++oy) {
       const Span rows = window(oy, p.stride_y, p.top, p.pool_height, p.height);
-      zero_until(smaller(rows.end, owned.end));
+      zero_until(overlapping || gaps ? smaller(rows.end, owned.end) : rows.begin);
+      zeroed = larger(zeroed, smaller(rows.end, owned.end));
       for (std::int64_t ox = 0; ox < p.out_width; ++ox) {
-        const Span columns = window(ox, p.stride_x, p.left, p.pool_width, p.width);
         const std::int64_t at = oy * out_row + ox * p.channels;
-        max_window_gradient<T, overlapping>(rows, columns, owned, row, p.channels, x, y + at,
-                                            dy + at, dx);
+        max_window_gradient<T, P, overlapping>(Window(p, oy, ox), owned, row, p.channels,
+                                               places + at, dy + at, dx);
       }
     }
     zero_until(owned.end);
   });
 }
 
-template <class T>
-void max_pool_gradient(const Pooling& p, const void* x, const void* y, const void* dy, void* dx) {
+template <class T, class P>
+void max_pool_gradient(const Pooling& p, const void* places, const void* dy, void* dx) {
   const bool overlapping = p.pool_height > p.stride_y || p.pool_width > p.stride_x;
   const auto bands =
-      overlapping ? max_pool_gradient_bands<T, true> : max_pool_gradient_bands<T, false>;
-  bands(p, static_cast<const T*>(x), static_cast<const T*>(y), static_cast<const T*>(dy),
-        static_cast<T*>(dx));
+      overlapping ? max_pool_gradient_bands<T, P, true> : max_pool_gradient_bands<T, P, false>;
+  bands(p, static_cast<const P*>(places), static_cast<const T*>(dy), static_cast<T*>(dx));
 }
 
-template <class T>
-void max_pool_select(const Pooling& p, const void* x_data, const void* best_data,
-                     const void* v_data, void* y_data) {
+template <class T, class P>
+void max_pool_select(const Pooling& p, const void* places_data, const void* v_data, void* y_data) {
   const std::int64_t row = p.width * p.channels;
   over_rows(p.batch, p.out_height, p.stride_y * row, [&](std::int64_t n, std::int64_t oy) {
-    const T* x = static_cast<const T*>(x_data) + n * p.height * row;
     const T* v = static_cast<const T*>(v_data) + n * p.height * row;
-    const Span rows = window(oy, p.stride_y, p.top, p.pool_height, p.height);
     for (std::int64_t ox = 0; ox < p.out_width; ++ox) {
       const std::int64_t at = ((n * p.out_height + oy) * p.out_width + ox) * p.channels;
-      const T* best = static_cast<const T*>(best_data) + at;
+      const P* places = static_cast<const P*>(places_data) + at;
       T* y = static_cast<T*>(y_data) + at;
-      const Span columns = window(ox, p.stride_x, p.left, p.pool_width, p.width);
-      // From the last element to the first, so that the first greatest one stays.
+      const Window seen(p, oy, ox);
       over_channels<T>(
           p.channels,
           [&](std::int64_t c) {
-            Vec<T> chosen{};
-            const Vec<T> greatest = load(best + c);
-            for (std::int64_t i = rows.end - 1; i >= rows.begin; --i) {
-              for (std::int64_t j = columns.end - 1; j >= columns.begin; --j) {
-                const Vec<T> value = load(x + i * row + j * p.channels + c);
-                chosen = (value == greatest) | (value != value)
-                             ? load(v + i * row + j * p.channels + c)
-                             : chosen;
-              }
-            }
-            store(y + c, chosen);
+            Vec<T> taken{};
+            const Mask<T> chosen = load_places<T>(places + c);
+            seen.each([&](std::int64_t i, std::int64_t j, std::int64_t place) {
+              const Vec<T> value = load(v + i * row + j * p.channels + c);
+              taken = chosen == splat_place<T>(place) ? value : taken;
+            });
+            store(y + c, taken);
           },
           [&](std::int64_t c) {
-            T chosen = 0;
-            for (std::int64_t i = rows.end - 1; i >= rows.begin; --i) {
-              for (std::int64_t j = columns.end - 1; j >= columns.begin; --j) {
-                const T value = x[i * row + j * p.channels + c];
-                if (value == best[c] || value != value) chosen = v[i * row + j * p.channels + c];
-              }
-            }
-            y[c] = chosen;
+            y[c] = 0;
+            seen.each([&](std::int64_t i, std::int64_t j, std::int64_t place) {
+              if (places[c] == static_cast<P>(place)) y[c] = v[i * row + j * p.channels + c];
+            });
           });
     }
   });
@@ -336,8 +409,12 @@ void resample(std::int64_t batch, std::int64_t channels, const ResamplingAxis& r
 
 const PoolingKernels pooling_table = {
     {max_pool<float>, max_pool<double>},
-    {max_pool_gradient<float>, max_pool_gradient<double>},
-    {max_pool_select<float>, max_pool_select<double>},
+    {{max_pool_places<float, std::uint8_t>, max_pool_places<float, std::int32_t>},
+     {max_pool_places<double, std::uint8_t>, max_pool_places<double, std::int32_t>}},
+    {{max_pool_gradient<float, std::uint8_t>, max_pool_gradient<float, std::int32_t>},
+     {max_pool_gradient<double, std::uint8_t>, max_pool_gradient<double, std::int32_t>}},
+    {{max_pool_select<float, std::uint8_t>, max_pool_select<float, std::int32_t>},
+     {max_pool_select<double, std::uint8_t>, max_pool_select<double, std::int32_t>}},
     {average_pool<float>, average_pool<double>},
     {average_pool_gradient<float>, average_pool_gradient<double>},
     {resample<float>, resample<double>},

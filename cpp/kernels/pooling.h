@@ -25,16 +25,16 @@ struct ResamplingAxis {
   const double* weights;
 };
 
-// Arrays' entries stand for float32 and float64.
+// Arrays' entries stand for float32 and float64; where there are two extents, the second one for
+// places that are uint8 and int32. A place is the number of an element in its window, row by row,
+// those counted that don't exist: of the first of the greatest, of the first NaN if there is one.
 struct PoolingKernels {
   void (*max_pool[2])(const Pooling& p, const void* x, void* y);
-  // A window's gradient goes to the first of its greatest elements, row by row.
-  void (*max_pool_gradient[2])(const Pooling& p, const void* x, const void* y, const void* dy,
-                               void* dx);
-  // y takes the element of v at the place of each window's first greatest element of x, whose
-  // value is in `best`.
-  void (*max_pool_select[2])(const Pooling& p, const void* x, const void* best, const void* v,
-                             void* y);
+  void (*max_pool_places[2][2])(const Pooling& p, const void* x, void* y, void* places);
+  // A window's gradient goes to the element in its place.
+  void (*max_pool_gradient[2][2])(const Pooling& p, const void* places, const void* dy, void* dx);
+  // y takes the element of v in each window's place.
+  void (*max_pool_select[2][2])(const Pooling& p, const void* places, const void* v, void* y);
   // The mean of the elements that exist.
   void (*average_pool[2])(const Pooling& p, const void* x, void* y);
   void (*average_pool_gradient[2])(const Pooling& p, const void* dy, void* dx);

@@ -190,7 +190,7 @@ void transform_tile(const Grid& grid, const TilePlace& at, const float* source, 
 
 // The outputs of one tile in one panel from its 36 sums, `pitch` apart.
 void finish_tile(const Product<float>& product, const TilePlace& at, const float* sums,
-                 std::int64_t pitch, std::int64_t column, const float* bias, Activation activation,
+                 std::int64_t pitch, std::int64_t column, const Epilogue<float>& epilogue,
                  float* out) {
   const Axis &rows = product.grid.rows, &cols = product.grid.cols;
   const std::int64_t filters = product.group_columns;
@@ -198,8 +198,7 @@ void finish_tile(const Product<float>& product, const TilePlace& at, const float
   const std::int64_t col_pitch = cols.out_step * filters;
   const int valid_rows = static_cast<int>(min(kOut, rows.out - at.row));
   const int valid_cols = static_cast<int>(min(kOut, cols.out - at.col));
-  float* to =
-      out +
+  const std::int64_t start =
       ((at.image * product.out_rows + rows.out_first + at.row * rows.out_step) * product.out_cols +
        cols.out_first + at.col * cols.out_step) *
           filters +
@@ -215,7 +214,8 @@ void finish_tile(const Product<float>& product, const TilePlace& at, const float
       for (int v = 0; v < kTile; ++v) m[v] = load(sums + (u * kTile + v) * pitch + j);
       transform_output(m, rows_done[u]);
     }
-    const V offset = bias == nullptr ? V{} : load_partial(bias + column + j, lanes);
+    const V offset =
+        epilogue.bias == nullptr ? V{} : load_partial(epilogue.bias + column + j, lanes);
 #pragma GCC unroll 4
     for (int v = 0; v < kOut; ++v) {
       V m[kTile], y[kOut];
@@ -225,17 +225,21 @@ void finish_tile(const Product<float>& product, const TilePlace& at, const float
 #pragma GCC unroll 4
       for (int u = 0; u < kOut; ++u) {
         y[u] += offset;
-        if (activation == Activation::relu) y[u] = maximum<float>(y[u], V{});
+        if (epilogue.activation == Activation::relu) y[u] = maximum<float>(y[u], V{});
         if (u < valid_rows && v < valid_cols) {
-          float* p = to + u * row_pitch + v * col_pitch + j;
-          lanes == kWide ? store(p, y[u]) : store_partial(p, y[u], lanes);
+          const std::int64_t place = start + u * row_pitch + v * col_pitch + j;
+          if (epilogue.gate != nullptr) {
+            y[u] = load_partial(epilogue.gate + place, lanes) > 0.0f ? y[u] : V{};
+          }
+          lanes == kWide ? store(out + place, y[u]) : store_partial(out + place, y[u], lanes);
         }
       }
     }
   }
-  if (activation > Activation::relu) {
+  if (epilogue.activation > Activation::relu) {
     for (int u = 0; u < valid_rows; ++u) {
-      activate_block<float>(to + u * row_pitch, col_pitch, valid_cols, used, activation);
+      activate_block<float>(out + start + u * row_pitch, col_pitch, valid_cols, used,
+                            epilogue.activation);
     }
   }
 }
@@ -314,17 +318,17 @@ ConvolutionMemory winograd_memory(const Product<float>& product) {
 }
 
 void winograd(const Product<float>& product, const float* source, const float* kernel,
-              const float* bias, Activation activation, float* out, void* memory) {
+              const Epilogue<float>& epilogue, float* out, void* memory) {
   if (product.grid.batch == 0) return;
   float* transformed = static_cast<float*>(memory);
   winograd_transform_kernel(product, kernel, transformed);
-  winograd_transformed(product, source, transformed, bias, activation, out,
+  winograd_transformed(product, source, transformed, epilogue, out,
                        transformed + winograd_kernel_elements(product));
 }
 
 void winograd_transformed(const Product<float>& product, const float* source,
-                          const float* transformed, const float* bias, Activation activation,
-                          float* out, void* /*memory*/) {
+                          const float* transformed, const Epilogue<float>& epilogue, float* out,
+                          void* /*memory*/) {
   if (product.grid.batch == 0) return;
   const Plan plan = make_plan(product);
   const std::int64_t channels = product.depth_channels, panels = product.panels();
@@ -365,7 +369,7 @@ void winograd_transformed(const Product<float>& product, const float* source,
       }
       for (std::int64_t t = 0; t < tiles; ++t) {
         finish_tile(product, place(plan.tiles, first + t), sums + t * kCols, plan.block * kCols,
-                    column, bias, activation, out);
+                    column, epilogue, out);
       }
     }
   });

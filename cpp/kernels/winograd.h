@@ -11,7 +11,7 @@ bool winograd_suits(const Product<float>& product);
 ConvolutionMemory winograd_memory(const Product<float>& product);
 
 void winograd(const Product<float>& product, const float* source, const float* kernel,
-              const float* bias, Activation activation, float* out, void* memory);
+              const Epilogue<float>& epilogue, float* out, void* memory);
 
 // The same from a kernel transformed before, which serves any batch and place of the images: its
 // elements are kept by the caller and depend on the kernel and the channels alone.
@@ -23,8 +23,8 @@ void winograd_transform_kernel(const Product<float>& product, const float* kerne
 ConvolutionMemory winograd_transformed_memory(const Product<float>& product);
 
 void winograd_transformed(const Product<float>& product, const float* source,
-                          const float* transformed, const float* bias, Activation activation,
-                          float* out, void* memory);
+                          const float* transformed, const Epilogue<float>& epilogue, float* out,
+                          void* memory);
 
 // The weight gradient of the convolution whose forward product is given.
 bool winograd_suits_weight_gradient(const Product<float>& product);

@@ -1,8 +1,10 @@
 // conv2d, depthwise_conv2d and their gradients. x is (batch, rows, cols, channels), y likewise;
 // attributes: strides, dilation (rows, cols; default 1), padding (top, bottom, left, right;
 // default 0), groups (default 1; conv2d only), and activation (default none) where a bias may
-// stand as the last input; `exact` forgoes Winograd transforms. Without rows (x of 3 axes) it is a
-// convolution in one dimension, and the attributes are those of columns alone.
+// stand as the third input; with the flag `gate` a tensor of the shape of dx is the last input of
+// conv2d_data_gradient: dx is 0 where it isn't positive. `exact` forgoes Winograd transforms.
+// Without rows (x of 3 axes) it is a convolution in one dimension, and the attributes are those of
+// columns alone.
 #include <algorithm>
 #include <limits>
 
@@ -120,11 +122,12 @@ enum class Pass { forward, data_gradient, weight_gradient };
 template <class T, Pass pass, bool depthwise>
 class Convolution final : public Instruction {
  public:
-  Convolution(const Operand& first, const Operand& second, const Operand& bias, const Operand& out,
-              const ConvolutionGeometry& geometry, Activation activation)
+  Convolution(const Operand& first, const Operand& second, const Operand& bias, const Operand& gate,
+              const Operand& out, const ConvolutionGeometry& geometry, Activation activation)
       : first_(first),
         second_(second),
         bias_(bias),
+        gate_(gate),
         out_(out),
         geometry_(geometry),
         activation_(activation) {
@@ -137,14 +140,17 @@ class Convolution final : public Instruction {
     if (out_.size() == 0) return;
     const T* first = frame.data<T>(first_);
     const T* second = frame.data<T>(second_);
-    const T* bias = bias_.slot >= 0 ? frame.data<T>(bias_) : nullptr;
+    const auto optional = [&](const Operand& operand) -> const T* {
+      return operand.slot >= 0 ? frame.data<T>(operand) : nullptr;
+    };
+    const Epilogue<T> epilogue{optional(bias_), activation_, optional(gate_)};
     T* out = frame.data<T>(out_);
     const ConvolutionGeometry& g = geometry_;
     void* workspace = frame.workspace;
     if constexpr (depthwise) {
       const DepthwiseKernels<T>& kernels = depthwise_kernels<T>();
       if constexpr (pass == Pass::forward) {
-        kernels.forward(g, first, second, bias, activation_, out, workspace);
+        kernels.forward(g, first, second, epilogue, out, workspace);
       } else if constexpr (pass == Pass::data_gradient) {
         kernels.data_gradient(g, first, second, out, workspace);
       } else {
@@ -153,9 +159,9 @@ class Convolution final : public Instruction {
     } else {
       const ConvolutionKernels<T>& kernels = convolution_kernels<T>();
       if constexpr (pass == Pass::forward) {
-        kernels.forward(g, first, second, bias, activation_, out, workspace);
+        kernels.forward(g, first, second, epilogue, out, workspace);
       } else if constexpr (pass == Pass::data_gradient) {
-        kernels.data_gradient(g, first, second, bias, activation_, out, workspace);
+        kernels.data_gradient(g, first, second, epilogue, out, workspace);
       } else {
         convolution_weights_kernels<T>().weight_gradient(g, first, second, out, workspace);
       }
@@ -181,7 +187,7 @@ class Convolution final : public Instruction {
     }
   }
 
-  Operand first_, second_, bias_, out_;
+  Operand first_, second_, bias_, gate_, out_;
   ConvolutionGeometry geometry_;
   Activation activation_;
   std::int64_t workspace_bytes_ = 0;
@@ -194,9 +200,11 @@ std::unique_ptr<Instruction> make(const Operands& inputs, const Operands& output
   constexpr const char* names = pass == Pass::forward         ? "x and kernel"
                                 : pass == Pass::data_gradient ? "dy and kernel"
                                                               : "x and dy";
-  require((inputs.size() == 2 || (takes_bias && inputs.size() == 3)) && outputs.size() == 1,
+  const bool gated = pass == Pass::data_gradient && !depthwise && attributes.flag("gate");
+  const std::size_t ungated = inputs.size() - (gated ? 1 : 0);
+  require((ungated == 2 || (takes_bias && ungated == 3)) && outputs.size() == 1,
           std::string("takes ") + names + (takes_bias ? ", optionally a bias," : "") +
-              " and has one output");
+              (gated ? " a gate," : "") + " and has one output");
   const Operand& x = pass == Pass::data_gradient ? outputs[0] : inputs[0];
   const Operand& kernel = pass == Pass::weight_gradient ? outputs[0] : inputs[1];
   const Operand& y = pass == Pass::forward         ? outputs[0]
@@ -208,7 +216,7 @@ std::unique_ptr<Instruction> make(const Operands& inputs, const Operands& output
     activation = activation_from_name(attributes.text("activation", "none"));
   }
   Operand bias;
-  if (inputs.size() == 3) {
+  if (ungated == 3) {
     bias = inputs[2];
     const std::int64_t channels = outputs[0].shape.back();
     require(bias.dtype == outputs[0].dtype && bias.shape == Shape{channels},
@@ -216,11 +224,19 @@ std::unique_ptr<Instruction> make(const Operands& inputs, const Operands& output
                 dtype_name(outputs[0].dtype) + " elements, got " + dtype_name(bias.dtype) + " " +
                 to_string(bias.shape));
   }
+  Operand gate;
+  if (gated) {
+    gate = inputs.back();
+    require(gate.dtype == outputs[0].dtype && gate.shape == outputs[0].shape,
+            std::string("takes a gate like its output, ") + dtype_name(outputs[0].dtype) + " " +
+                to_string(outputs[0].shape) + ", got " + dtype_name(gate.dtype) + " " +
+                to_string(gate.shape));
+  }
   if (outputs[0].dtype == DType::float32) {
-    return std::make_unique<Convolution<float, pass, depthwise>>(inputs[0], inputs[1], bias,
+    return std::make_unique<Convolution<float, pass, depthwise>>(inputs[0], inputs[1], bias, gate,
                                                                  outputs[0], geometry, activation);
   }
-  return std::make_unique<Convolution<double, pass, depthwise>>(inputs[0], inputs[1], bias,
+  return std::make_unique<Convolution<double, pass, depthwise>>(inputs[0], inputs[1], bias, gate,
                                                                 outputs[0], geometry, activation);
 }
 

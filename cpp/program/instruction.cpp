@@ -124,6 +124,16 @@ std::shared_ptr<const Program> Attributes::program(const std::string& name) cons
   return get<std::shared_ptr<const Program>>(values_, name, "a program");
 }
 
+std::vector<const Program*> Attributes::programs() const {
+  std::vector<const Program*> programs;
+  for (const auto& [name, value] : values_) {
+    if (const auto* program = std::get_if<std::shared_ptr<const Program>>(&value)) {
+      programs.push_back(program->get());
+    }
+  }
+  return programs;
+}
+
 RegisterInstruction::RegisterInstruction(const char* name, MakeInstruction make) {
   registry()[name] = make;
 }

@@ -90,6 +90,7 @@ class Attributes {
   std::vector<double> reals(const std::string& name) const;
   std::vector<std::string> texts(const std::string& name) const;
   std::shared_ptr<const Program> program(const std::string& name) const;
+  std::vector<const Program*> programs() const;  // all of them
 
  private:
   std::map<std::string, Value> values_;

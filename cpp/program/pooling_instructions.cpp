@@ -3,8 +3,11 @@
 //   max_pool2d, average_pool2d   pool, strides (height, width); pads (top, bottom, left, right),
 //   which
 //                                are no elements: an average does not count them
-//   max_pool2d_gradient          x, y, dy -> dx
-//   max_pool2d_select            x, y, v -> the elements of v that max_pool2d would take from x
+//                                max_pool2d's second output, if there is one, are the places of
+//                                what was taken in the windows, uint8, or int32 if a window has
+//                                more than 256 elements
+//   max_pool2d_gradient          places, dy -> dx
+//   max_pool2d_select            places, v -> the elements of v in those places
 //   average_pool2d_gradient      dy -> dx
 //   resize                       method: nearest or bilinear, pixels having their centres at halves
 //   resize_gradient              dy -> dx
@@ -16,10 +19,12 @@
 namespace kcore {
 namespace {
 
-void check_counts(const Operands& inputs, const Operands& outputs, std::size_t in) {
-  require(inputs.size() == in && outputs.size() == 1,
-          "takes " + std::to_string(in) + " inputs and has one output, got " +
-              std::to_string(inputs.size()) + " and " + std::to_string(outputs.size()));
+void check_counts(const Operands& inputs, const Operands& outputs, std::size_t in,
+                  std::size_t out = 1) {
+  require(inputs.size() == in && outputs.size() == out,
+          "takes " + std::to_string(in) + " inputs and has " + std::to_string(out) +
+              " outputs, got " + std::to_string(inputs.size()) + " and " +
+              std::to_string(outputs.size()));
 }
 
 void check(const char* what, const Operand& operand, DType dtype, const Shape& shape) {
@@ -75,35 +80,77 @@ Pooling make_pooling(const Operand& x, const Attributes& attributes) {
 
 Shape pooled_shape(const Pooling& p) { return {p.batch, p.out_height, p.out_width, p.channels}; }
 
-class Pool final : public Instruction {
+double pooling_flops(const Pooling& p, const Operand& y) {
+  return static_cast<double>(y.size()) * static_cast<double>(p.pool_height * p.pool_width);
+}
+
+class AveragePool final : public Instruction {
  public:
-  Pool(const Operand& x, const Operand& y, const Pooling& pooling, bool average)
-      : x_(x), y_(y), pooling_(pooling), average_(average) {}
+  AveragePool(const Operand& x, const Operand& y, const Pooling& pooling)
+      : x_(x), y_(y), pooling_(pooling) {}
 
   void run(const Frame& frame) const override {
-    const auto& kernels = average_ ? pooling_kernels().average_pool : pooling_kernels().max_pool;
-    kernels[float_kernel(x_)](pooling_, frame.data<void>(x_), frame.data<void>(y_));
+    pooling_kernels().average_pool[float_kernel(x_)](pooling_, frame.data<void>(x_),
+                                                     frame.data<void>(y_));
   }
 
-  double flops() const override {
-    return static_cast<double>(y_.size()) *
-           static_cast<double>(pooling_.pool_height * pooling_.pool_width);
-  }
+  double flops() const override { return pooling_flops(pooling_, y_); }
 
  private:
   Operand x_, y_;
   Pooling pooling_;
-  bool average_;
 };
 
-template <bool average>
-std::unique_ptr<Instruction> make_pool(const Operands& inputs, const Operands& outputs,
-                                       const Attributes& attributes) {
+std::unique_ptr<Instruction> make_average_pool(const Operands& inputs, const Operands& outputs,
+                                               const Attributes& attributes) {
   check_counts(inputs, outputs, 1);
   check_image("input", inputs[0]);
   const Pooling pooling = make_pooling(inputs[0], attributes);
   check("output", outputs[0], inputs[0].dtype, pooled_shape(pooling));
-  return std::make_unique<Pool>(inputs[0], outputs[0], pooling, average);
+  return std::make_unique<AveragePool>(inputs[0], outputs[0], pooling);
+}
+
+// The type of places in windows of that size.
+DType place_dtype(const Pooling& p) {
+  return p.pool_height * p.pool_width <= 256 ? DType::uint8 : DType::int32;
+}
+
+int place_kernel(const Operand& places) { return places.dtype == DType::int32; }
+
+class MaxPool final : public Instruction {
+ public:
+  MaxPool(const Operand& x, const Operands& outputs, const Pooling& pooling)
+      : x_(x), outputs_(outputs), pooling_(pooling) {}
+
+  void run(const Frame& frame) const override {
+    const PoolingKernels& kernels = pooling_kernels();
+    const void* x = frame.data<void>(x_);
+    void* y = frame.data<void>(outputs_[0]);
+    const int kind = float_kernel(x_);
+    if (outputs_.size() == 1) {
+      kernels.max_pool[kind](pooling_, x, y);
+    } else {
+      const Operand& places = outputs_[1];
+      kernels.max_pool_places[kind][place_kernel(places)](pooling_, x, y, frame.data<void>(places));
+    }
+  }
+
+  double flops() const override { return pooling_flops(pooling_, outputs_[0]); }
+
+ private:
+  Operand x_;
+  Operands outputs_;
+  Pooling pooling_;
+};
+
+std::unique_ptr<Instruction> make_max_pool(const Operands& inputs, const Operands& outputs,
+                                           const Attributes& attributes) {
+  check_counts(inputs, outputs, 1, outputs.size() == 2 ? 2 : 1);
+  check_image("input", inputs[0]);
+  const Pooling pooling = make_pooling(inputs[0], attributes);
+  check("output", outputs[0], inputs[0].dtype, pooled_shape(pooling));
+  if (outputs.size() == 2) check("places", outputs[1], place_dtype(pooling), pooled_shape(pooling));
+  return std::make_unique<MaxPool>(inputs[0], outputs, pooling);
 }
 
 class MaxPoolGradient final : public Instruction {
@@ -112,9 +159,9 @@ class MaxPoolGradient final : public Instruction {
       : inputs_(inputs), dx_(dx), pooling_(pooling) {}
 
   void run(const Frame& frame) const override {
-    pooling_kernels().max_pool_gradient[float_kernel(dx_)](
+    pooling_kernels().max_pool_gradient[float_kernel(dx_)][place_kernel(inputs_[0])](
         pooling_, frame.data<void>(inputs_[0]), frame.data<void>(inputs_[1]),
-        frame.data<void>(inputs_[2]), frame.data<void>(dx_));
+        frame.data<void>(dx_));
   }
 
  private:
@@ -125,14 +172,13 @@ class MaxPoolGradient final : public Instruction {
 
 std::unique_ptr<Instruction> make_max_pool_gradient(const Operands& inputs, const Operands& outputs,
                                                     const Attributes& attributes) {
-  check_counts(inputs, outputs, 3);
-  const Operand& x = inputs[0];
-  check_image("x", x);
-  const Pooling pooling = make_pooling(x, attributes);
-  check("y", inputs[1], x.dtype, pooled_shape(pooling));
-  check("dy", inputs[2], x.dtype, pooled_shape(pooling));
-  check("output", outputs[0], x.dtype, x.shape);
-  return std::make_unique<MaxPoolGradient>(inputs, outputs[0], pooling);
+  check_counts(inputs, outputs, 2);
+  const Operand& dx = outputs[0];
+  check_image("output", dx);
+  const Pooling pooling = make_pooling(dx, attributes);
+  check("places", inputs[0], place_dtype(pooling), pooled_shape(pooling));
+  check("dy", inputs[1], dx.dtype, pooled_shape(pooling));
+  return std::make_unique<MaxPoolGradient>(inputs, dx, pooling);
 }
 
 class MaxPoolSelect final : public Instruction {
@@ -141,9 +187,9 @@ class MaxPoolSelect final : public Instruction {
       : inputs_(inputs), out_(out), pooling_(pooling) {}
 
   void run(const Frame& frame) const override {
-    pooling_kernels().max_pool_select[float_kernel(out_)](
+    pooling_kernels().max_pool_select[float_kernel(out_)][place_kernel(inputs_[0])](
         pooling_, frame.data<void>(inputs_[0]), frame.data<void>(inputs_[1]),
-        frame.data<void>(inputs_[2]), frame.data<void>(out_));
+        frame.data<void>(out_));
   }
 
  private:
@@ -154,13 +200,12 @@ class MaxPoolSelect final : public Instruction {
 
 std::unique_ptr<Instruction> make_max_pool_select(const Operands& inputs, const Operands& outputs,
                                                   const Attributes& attributes) {
-  check_counts(inputs, outputs, 3);
-  const Operand& x = inputs[0];
-  check_image("x", x);
-  const Pooling pooling = make_pooling(x, attributes);
-  check("y", inputs[1], x.dtype, pooled_shape(pooling));
-  check("v", inputs[2], x.dtype, x.shape);
-  check("output", outputs[0], x.dtype, pooled_shape(pooling));
+  check_counts(inputs, outputs, 2);
+  const Operand& v = inputs[1];
+  check_image("v", v);
+  const Pooling pooling = make_pooling(v, attributes);
+  check("places", inputs[0], place_dtype(pooling), pooled_shape(pooling));
+  check("output", outputs[0], v.dtype, pooled_shape(pooling));
   return std::make_unique<MaxPoolSelect>(inputs, outputs[0], pooling);
 }
 
@@ -283,10 +328,10 @@ std::unique_ptr<Instruction> make_resize(const Operands& inputs, const Operands&
   return std::make_unique<Resample>(in, out, std::move(rows), std::move(columns));
 }
 
-const RegisterInstruction max_pool("max_pool2d", make_pool<false>);
+const RegisterInstruction max_pool("max_pool2d", make_max_pool);
 const RegisterInstruction max_pool_gradient("max_pool2d_gradient", make_max_pool_gradient);
 const RegisterInstruction max_pool_select("max_pool2d_select", make_max_pool_select);
-const RegisterInstruction average_pool("average_pool2d", make_pool<true>);
+const RegisterInstruction average_pool("average_pool2d", make_average_pool);
 const RegisterInstruction average_pool_gradient("average_pool2d_gradient",
                                                 make_average_pool_gradient);
 const RegisterInstruction resize("resize", make_resize<false>);

@@ -1,7 +1,9 @@
 #include "program/program.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <iterator>
 #include <set>
 
 namespace kcore {
@@ -31,6 +33,22 @@ Storage::Storage(DType dtype, Shape shape)
       bytes_(static_cast<std::size_t>(checked_bytes(dtype_, shape_))),
       buffer_(bytes_) {
   if (bytes_ > 0) std::memset(buffer_.data(), 0, bytes_);
+}
+
+bool Storage::read(void* to, bool wait) const {
+  const StorageSet set{{this}, {}};
+  const StorageAccess access(set, wait);
+  if (!access.entered()) return false;
+  if (bytes_ > 0) std::memcpy(to, data(), bytes_);
+  return true;
+}
+
+bool Storage::write(const void* from, bool wait) {
+  const StorageSet set{{}, {this}};
+  StorageAccess access(set, wait);
+  if (!access.entered() || !access.begin_writing(wait)) return false;
+  if (bytes_ > 0) std::memcpy(data(), from, bytes_);
+  return true;
 }
 
 struct Program::Context {
@@ -85,6 +103,7 @@ Program::Program(std::vector<Buffer> buffers, const std::vector<InstructionSpec>
     check_slot(slot);
     require(buffers_[slot].residence == Residence::external && bound.insert(slot).second,
             "buffer " + std::to_string(slot) + " is not external or is bound twice");
+    external_bytes_.push_back(checked_bytes(buffers_[slot].dtype, buffers_[slot].shape));
   }
   require(bound.size() == external_count, "an external buffer is not bound");
   require(commit >= 0 && static_cast<std::size_t>(commit) <= instructions.size(),
@@ -104,13 +123,39 @@ Program::Program(std::vector<Buffer> buffers, const std::vector<InstructionSpec>
                                              operands(spec.outputs), spec.attributes));
     workspace_bytes_ = std::max(workspace_bytes_, instructions_.back()->workspace_bytes());
   }
+  collect_storages(instructions);
+}
+
+// What the program and those within it read and write, and where it begins to write.
+void Program::collect_storages(const std::vector<InstructionSpec>& instructions) {
+  std::set<const Storage*> used, written;
+  for (const Buffer& buffer : buffers_) {
+    if (buffer.residence == Residence::storage) used.insert(buffer.storage.get());
+  }
+  first_write_ = instructions.size();
+  for (std::size_t i = 0; i < instructions.size(); ++i) {
+    const std::size_t before = written.size();
+    for (const int slot : instructions[i].outputs) {
+      const Buffer& buffer = buffers_[slot];
+      const Buffer& base = buffer.residence == Residence::view ? buffers_[buffer.base] : buffer;
+      if (base.residence == Residence::storage) written.insert(base.storage.get());
+    }
+    for (const Program* inner : instructions[i].attributes.programs()) {
+      used.insert(inner->storages_.reads.begin(), inner->storages_.reads.end());
+      written.insert(inner->storages_.writes.begin(), inner->storages_.writes.end());
+    }
+    if (written.size() > before) first_write_ = std::min(first_write_, i);
+  }
+  storages_.writes.assign(written.begin(), written.end());
+  std::set_difference(used.begin(), used.end(), written.begin(), written.end(),
+                      std::back_inserter(storages_.reads));
 }
 
 Program::~Program() = default;
 
 std::unique_ptr<Program::Context> Program::acquire() const {
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const std::lock_guard<std::mutex> lock(run_mutex());
     if (!idle_.empty()) {
       auto context = std::move(idle_.back());
       idle_.pop_back();
@@ -133,12 +178,13 @@ std::unique_ptr<Program::Context> Program::acquire() const {
 }
 
 void Program::release(std::unique_ptr<Context> context) const {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const std::lock_guard<std::mutex> lock(run_mutex());
   if (idle_.size() < kIdleContexts) idle_.push_back(std::move(context));
 }
 
 bool Program::run(void* const* addresses, std::uint64_t seed, std::uint64_t step,
                   const Interrupted& interrupted, double* seconds) const {
+  StorageAccess access(storages_);
   auto context = acquire();
   for (std::size_t i = 0; i < external_.size(); ++i) context->slots[external_[i]] = addresses[i];
   for (const int view : views_) context->slots[view] = context->slots[buffers_[view].base];
@@ -148,6 +194,7 @@ bool Program::run(void* const* addresses, std::uint64_t seed, std::uint64_t step
   auto polled = last;
   bool finished = true;
   for (std::size_t i = 0; i < instructions_.size(); ++i) {
+    if (i == first_write_) access.begin_writing();
     instructions_[i]->run(frame);
     if (!watched) continue;
     const auto now = Clock::now();

@@ -2,9 +2,9 @@
 #pragma once
 
 #include <functional>
-#include <mutex>
 
 #include "program/instruction.h"
+#include "program/storage_access.h"
 #include "simd/aligned.h"
 
 namespace kcore {
@@ -19,11 +19,19 @@ class Storage {
   std::size_t bytes() const { return bytes_; }
   std::byte* data() const { return buffer_.data(); }
 
+  // Copies the content out or in, once no run is in the way. False, with nothing done, if that
+  // means to wait and `wait` is false.
+  bool read(void* to, bool wait) const;
+  bool write(const void* from, bool wait);
+
+  StorageTraffic& traffic() const { return traffic_; }
+
  private:
   DType dtype_;
   Shape shape_;
   std::size_t bytes_;
   AlignedBuffer buffer_;
+  mutable StorageTraffic traffic_;
 };
 
 // Where a slot's data lies.
@@ -63,13 +71,16 @@ class Program {
   // write to storage; a true result ends the run, and run() returns false.
   using Interrupted = std::function<bool()>;
 
-  // Runs every instruction. Any number of threads may call it at once.
+  // Runs every instruction. Any number of threads may call it at once; it waits for runs that
+  // write what it reads or writes.
   // `addresses`: one for each external slot. `seconds`: if not null, one time per instruction.
   bool run(void* const* addresses, std::uint64_t seed, std::uint64_t step,
            const Interrupted& interrupted, double* seconds = nullptr) const;
 
   const std::vector<Buffer>& buffers() const { return buffers_; }
   const std::vector<int>& external() const { return external_; }
+  const StorageSet& storages() const { return storages_; }
+  std::int64_t external_bytes(std::size_t index) const { return external_bytes_[index]; }
   std::int64_t arena_bytes() const { return arena_bytes_; }
   std::size_t instruction_count() const { return instructions_.size(); }
   double flops(std::size_t instruction) const { return instructions_[instruction]->flops(); }
@@ -78,16 +89,19 @@ class Program {
   struct Context;
   std::unique_ptr<Context> acquire() const;
   void release(std::unique_ptr<Context> context) const;
+  void collect_storages(const std::vector<InstructionSpec>& instructions);
 
   std::vector<Buffer> buffers_;
   std::vector<std::unique_ptr<Instruction>> instructions_;
   std::vector<int> external_;
+  std::vector<std::int64_t> external_bytes_;
   std::vector<int> views_;
   std::int64_t arena_bytes_;
   std::int64_t workspace_bytes_ = 0;
   std::size_t commit_;
-  mutable std::mutex mutex_;
-  mutable std::vector<std::unique_ptr<Context>> idle_;
+  StorageSet storages_;
+  std::size_t first_write_;  // the first instruction that writes to storage
+  mutable std::vector<std::unique_ptr<Context>> idle_;  // guarded by run_mutex()
 };
 
 }  // namespace kcore

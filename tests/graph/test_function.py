@@ -1,4 +1,4 @@
-"""Functions: shapes, phases, updates, memory, threads, interruption."""
+"""Functions: shapes, phases, updates, memory, interruption."""
 
 import os
 import signal
@@ -187,41 +187,6 @@ def test_arrays_in_any_memory_are_taken():
         (want / 2)[::-1][::-1],
     ):
         np.testing.assert_array_equal(f([a])[0], want)
-
-
-def test_many_threads_on_one_function():
-    x = placeholder((None, 16))
-    w = Variable(np.random.default_rng(0).standard_normal((16, 16)))
-    f = Function([x], [ops.tanh(ops.matmul(ops.relu(ops.matmul(x, w)), w))])
-    inputs = [np.random.default_rng(i).standard_normal((i % 5 + 1, 16)).astype("float32") for i in range(8)]
-    want = [f([a])[0] for a in inputs]
-    wrong = []
-
-    def work(i):
-        for _ in range(50):
-            if not np.array_equal(f([inputs[i]])[0], want[i]):
-                wrong.append(i)
-
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
-    assert not wrong
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_forked_child_computes():
-    x = placeholder((512, 512))
-    f = Function([x], [ops.matmul(x, x)])
-    a = np.random.default_rng(0).standard_normal((512, 512)).astype("float32")
-    want = f([a])[0]
-    child = os.fork()
-    if child == 0:
-        signal.alarm(60)
-        os._exit(0 if np.array_equal(f([a])[0], want) else 1)
-    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_interrupt_leaves_variables_whole():

@@ -47,6 +47,15 @@ def test_the_mask_of_relu_is_applied_after_the_pool():
     assert all("[2, 6, 6, 3]" not in text for text in operands), program
 
 
+def test_equal_expressions_are_computed_once():
+    """Also where they have a number in them, which every gradient graph makes for itself."""
+    x = placeholder((4, 3))
+    y = ops.sum(ops.square(ops.tanh(x)))
+    program = Function([x], [*gradients(y, [x]), *gradients(y, [x])]).describe([(4, 3)])
+    assert program.count("tanh") == 1
+    assert program.count("subtract") == 1, program
+
+
 def test_other_masks_stay_where_they_are():
     """Only a mask of what was pooled may move."""
     shape = (1, 4, 4, 1)

@@ -310,6 +310,37 @@ def test_bias_and_activation(activation, filters):
     np.testing.assert_allclose(got, expected(case.data_gradient(), bias), rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("x_shape", "kernel_size", "filters", "strides", "dtype"),
+    [
+        pytest.param((2, 9, 10, 5), (3, 2), 4, (1, 1), "float32", id="direct"),
+        pytest.param((2, 40, 41, 60), (1, 1), 7, (1, 1), "float64", id="pointwise"),
+        pytest.param((1, 9, 10, 5), (3, 3), 4, (2, 3), "float32", id="phases"),
+        pytest.param((3, 13, 14, 40), (3, 3), 20, (1, 1), "float32", id="winograd"),
+        pytest.param((4, 34, 33, 16), (6, 5), 16, (2, 2), "float32", id="some phases by winograd"),
+        pytest.param((0, 9, 10, 5), (3, 3), 4, (1, 1), "float32", id="no images"),
+    ],
+)
+def test_gate_of_the_data_gradient(x_shape, kernel_size, filters, strides, dtype):
+    """The gradient is nothing where the gate isn't positive: zero, negative or NaN."""
+    case = Case(x_shape, kernel_size, filters, strides, dtype=dtype)
+    gate = np.random.default_rng(3).choice([-1.5, -0.0, 0.0, 1e-30, 2.0, np.nan], x_shape).astype(dtype)
+    got = run1(
+        "conv2d_data_gradient", [case.dy, case.kernel, gate], (x_shape, dtype), gate=True, **case.attributes
+    )
+    plain = run1("conv2d_data_gradient", [case.dy, case.kernel], (x_shape, dtype), **case.attributes)
+    np.testing.assert_array_equal(got, np.where(gate > 0, plain, 0))
+
+
+def test_gate_after_a_bias():
+    case = Case((3, 13, 14, 16), (3, 3), 20)
+    bias, gate = np.linspace(-1, 1, 16).astype("float32"), case.x
+    operands = [case.dy, case.kernel, bias, gate]
+    got = run1("conv2d_data_gradient", operands, (case.x.shape, "float32"), gate=True, **case.attributes)
+    want = np.where(gate > 0, case.data_gradient() + bias, 0)
+    np.testing.assert_allclose(got, want, rtol=0, atol=2e-4)
+
+
 def test_nan_stays_where_it_is_read():
     x = np.zeros((1, 8, 8, 2), "float32")
     x[0, 4, 4, 1] = np.nan
@@ -379,6 +410,21 @@ def test_errors(shapes, out, attributes, message):
 def test_errors_of_the_others(name, shapes, out, message):
     with pytest.raises(ValueError, match=name + ": .*" + message):
         program(name, shapes, out)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "message"),
+    [
+        ([Y], "takes dy and kernel, optionally a bias, a gate, and has one output"),
+        ([Y, KERNEL], "takes dy and kernel, optionally a bias, a gate, and has one output"),
+        ([Y, KERNEL, (4,), X, X], "takes dy and kernel, optionally a bias, a gate"),
+        ([Y, KERNEL, Y], r"takes a gate like its output, float32 \(2, 6, 6, 4\), got float32 \(2, 4, 4, 8\)"),
+        ([Y, KERNEL, X, (4,)], "takes a bias of 4 float32 elements"),
+    ],
+)
+def test_errors_of_the_gate(shapes, message):
+    with pytest.raises(ValueError, match="conv2d_data_gradient: .*" + message):
+        program("conv2d_data_gradient", shapes, X, gate=True)
 
 
 def test_dtypes():

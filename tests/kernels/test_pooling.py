@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from native import run1
+from native import run, run1
 
 RNG = np.random.default_rng(0)
 
@@ -19,6 +19,7 @@ CASES = [
     ((2, 1, 12, 7), (1, 4), (1, 3), (0, 0, 1, 2)),
     ((1, 70, 40, 32), (3, 3), (2, 2), (0, 1, 0, 1)),
     ((2, 64, 48, 16), (2, 2), (2, 2), (0, 0, 0, 0)),
+    ((2, 20, 33, 18), (17, 16), (3, 17), (3, 0, 0, 0)),
     ((0, 4, 4, 3), (2, 2), (2, 2), (0, 0, 0, 0)),
     ((2, 4, 4, 0), (2, 2), (2, 2), (0, 0, 0, 0)),
 ]
@@ -46,30 +47,46 @@ def ties(shape, dtype):
     return RNG.integers(-2, 2, shape).astype(dtype)
 
 
+def pooled(x, pool, strides, pads):
+    """The greatest elements, and their places in the windows."""
+    out, seen = windows(x.shape, pool, strides, pads)
+    y = np.zeros((x.shape[0], *out, x.shape[3]), x.dtype)
+    places = np.zeros(y.shape, "uint8" if pool[0] * pool[1] <= 256 else "int32")
+    for i, j, r, c in seen:
+        part = x[:, r, c]
+        rows, columns = part.shape[1:3]
+        first = part.reshape(x.shape[0], rows * columns, x.shape[3]).argmax(1)
+        y[:, i, j] = part.max((1, 2))
+        row = first // columns + r.start - (i * strides[0] - pads[0])
+        column = first % columns + c.start - (j * strides[1] - pads[2])
+        places[:, i, j] = row * pool[1] + column
+    return y, places
+
+
 @floats
 @cases
 def test_max_pool(shape, pool, strides, pads, dtype):
-    x = RNG.standard_normal(shape).astype(dtype)
-    out, seen = windows(shape, pool, strides, pads)
-    want = np.zeros((shape[0], *out, shape[3]), dtype)
-    for i, j, r, c in seen:
-        want[:, i, j] = x[:, r, c].max((1, 2))
-    got = run1("max_pool2d", [x], (want.shape, dtype), **attributes(pool, strides, pads))
-    np.testing.assert_array_equal(got, want)
+    x = ties(shape, dtype)
+    y, places = pooled(x, pool, strides, pads)
+    spec = attributes(pool, strides, pads)
+    np.testing.assert_array_equal(run1("max_pool2d", [x], (y.shape, dtype), **spec), y)
+    got = run("max_pool2d", [x], [(y.shape, dtype), (y.shape, places.dtype)], **spec)
+    np.testing.assert_array_equal(got[0], y)
+    np.testing.assert_array_equal(got[1], places)
 
 
 @floats
 @cases
 def test_max_pool_select(shape, pool, strides, pads, dtype):
     x, v = ties(shape, dtype), RNG.standard_normal(shape).astype(dtype)
-    out, seen = windows(shape, pool, strides, pads)
-    y, want = (np.zeros((shape[0], *out, shape[3]), dtype) for _ in range(2))
+    _, places = pooled(x, pool, strides, pads)
+    _, seen = windows(shape, pool, strides, pads)
+    want = np.zeros(places.shape, dtype)
     for i, j, r, c in seen:
-        part = x[:, r, c].reshape(shape[0], -1 if x.size else 1, shape[3])
-        y[:, i, j] = part.max(1)
-        chosen = v[:, r, c].reshape(part.shape)
-        want[:, i, j] = np.take_along_axis(chosen, part.argmax(1)[:, None], 1)[:, 0]
-    got = run1("max_pool2d_select", [x, y, v], (want.shape, dtype), **attributes(pool, strides, pads))
+        flat = (shape[0], -1 if x.size else 1, shape[3])
+        first = x[:, r, c].reshape(flat).argmax(1)
+        want[:, i, j] = np.take_along_axis(v[:, r, c].reshape(flat), first[:, None], 1)[:, 0]
+    got = run1("max_pool2d_select", [places, v], (want.shape, dtype), **attributes(pool, strides, pads))
     np.testing.assert_array_equal(got, want)
 
 
@@ -77,17 +94,16 @@ def test_max_pool_select(shape, pool, strides, pads, dtype):
 @cases
 def test_max_pool_gradient(shape, pool, strides, pads, dtype):
     x = ties(shape, dtype)
-    out, seen = windows(shape, pool, strides, pads)
-    y = np.zeros((shape[0], *out, shape[3]), dtype)
-    dy = RNG.standard_normal(y.shape).astype(dtype)
+    _, places = pooled(x, pool, strides, pads)
+    _, seen = windows(shape, pool, strides, pads)
+    dy = RNG.standard_normal(places.shape).astype(dtype)
     want = np.zeros(shape, dtype)
     for i, j, r, c in seen:
         part = x[:, r, c]
-        y[:, i, j] = part.max((1, 2))
         first = part.reshape(shape[0], part.shape[1] * part.shape[2], shape[3]).argmax(1)
         mask = np.arange(part.shape[1] * part.shape[2])[None, :, None] == first[:, None]
         want[:, r, c] += mask.reshape(part.shape) * dy[:, i, j][:, None, None]
-    got = run1("max_pool2d_gradient", [x, y, dy], (shape, dtype), **attributes(pool, strides, pads))
+    got = run1("max_pool2d_gradient", [places, dy], (shape, dtype), **attributes(pool, strides, pads))
     np.testing.assert_allclose(got, want, rtol=1e-6 if dtype == "float32" else 1e-14, atol=1e-6)
 
 
@@ -97,10 +113,11 @@ def test_max_pool_of_nan(channels, dtype):
     x = ties((1, 4, 4, channels), dtype)
     x[0, 1, 0] = x[0, 1, 1] = np.nan
     spec = attributes((2, 2), (2, 2), (0, 0, 0, 0))
-    y = run1("max_pool2d", [x], ((1, 2, 2, channels), dtype), **spec)
+    shape = (1, 2, 2, channels)
+    y, places = run("max_pool2d", [x], [(shape, dtype), (shape, "uint8")], **spec)
     assert np.isnan(y[0, 0, 0]).all()
     assert np.isfinite(y).sum() == 3 * channels
-    dx = run1("max_pool2d_gradient", [x, y, np.ones_like(y)], (x.shape, dtype), **spec)
+    dx = run1("max_pool2d_gradient", [places, np.ones_like(y)], (x.shape, dtype), **spec)
     np.testing.assert_array_equal(dx[0, :2, :2, 0], [[0, 0], [1, 0]])
 
 
@@ -166,20 +183,26 @@ def test_pooling_operand_errors():
         run1("max_pool2d", [x.astype("int32")], (y.shape, "int32"), **spec)
     with pytest.raises(ValueError, match=r"output must be float32 \(1, 2, 2, 3\), got float64"):
         run1("max_pool2d", [x], (y.shape, "float64"), **spec)
-    with pytest.raises(ValueError, match="takes 3 inputs and has one output, got 2 and 1"):
-        run1("max_pool2d_gradient", [x, y], (x.shape, "float32"), **spec)
-    with pytest.raises(ValueError, match=r"y must be float32 \(1, 2, 2, 3\), got float32 \(1, 4, 4, 3\)"):
-        run1("max_pool2d_gradient", [x, x, y], (x.shape, "float32"), **spec)
+    places = y.astype("uint8")
+    with pytest.raises(ValueError, match="takes 2 inputs and has 1 outputs, got 1 and 1"):
+        run1("max_pool2d_gradient", [y], (x.shape, "float32"), **spec)
+    with pytest.raises(ValueError, match="takes 1 inputs and has 1 outputs, got 1 and 3"):
+        run("max_pool2d", [x], [(y.shape, "float32")] * 3, **spec)
+    wrong_places = r"places must be uint8 \(1, 2, 2, 3\), got "
+    with pytest.raises(ValueError, match=wrong_places + "int32"):
+        run("max_pool2d", [x], [(y.shape, "float32"), (y.shape, "int32")], **spec)
+    with pytest.raises(ValueError, match=wrong_places + r"float32 \(1, 2, 2, 3\)"):
+        run1("max_pool2d_gradient", [y, y], (x.shape, "float32"), **spec)
     with pytest.raises(ValueError, match=r"dy must be float32 \(1, 2, 2, 3\)"):
-        run1("max_pool2d_gradient", [x, y, x], (x.shape, "float32"), **spec)
-    with pytest.raises(ValueError, match=r"output must be float32 \(1, 4, 4, 3\)"):
-        run1("max_pool2d_gradient", [x, y, y], (y.shape, "float32"), **spec)
-    with pytest.raises(ValueError, match=r"v must be float32 \(1, 4, 4, 3\)"):
-        run1("max_pool2d_select", [x, y, y], (y.shape, "float32"), **spec)
-    with pytest.raises(ValueError, match=r"y must be float32 \(1, 2, 2, 3\)"):
-        run1("max_pool2d_select", [x, x, x], (y.shape, "float32"), **spec)
+        run1("max_pool2d_gradient", [places, x], (x.shape, "float32"), **spec)
+    with pytest.raises(ValueError, match=r"places must be uint8 \(1, 1, 1, 3\), got uint8 \(1, 2, 2, 3\)"):
+        run1("max_pool2d_gradient", [places, y], (y.shape, "float32"), **spec)
+    with pytest.raises(ValueError, match="v must be float32 or float64 images"):
+        run1("max_pool2d_select", [places, places], (y.shape, "float32"), **spec)
+    with pytest.raises(ValueError, match=r"places must be uint8 \(1, 1, 1, 3\), got uint8 \(1, 2, 2, 3\)"):
+        run1("max_pool2d_select", [places, y], (y.shape, "float32"), **spec)
     with pytest.raises(ValueError, match=r"output must be float32 \(1, 2, 2, 3\)"):
-        run1("max_pool2d_select", [x, y, x], (x.shape, "float32"), **spec)
+        run1("max_pool2d_select", [places, x], (x.shape, "float32"), **spec)
     with pytest.raises(ValueError, match=r"dy must be float32 \(1, 2, 2, 3\)"):
         run1("average_pool2d_gradient", [x], (x.shape, "float32"), **spec)
     with pytest.raises(ValueError, match="attribute 'pool' is missing"):

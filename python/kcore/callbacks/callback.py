@@ -81,6 +81,15 @@ class Callback:
         """After a batch of prediction."""
 
 
+def takes_several(hook: Callable) -> Callable:
+    """Marks an end-of-batch hook that one call may tell of several batches: its logs then have ``"num_steps"``.
+
+    Where all hooks of batches are of this kind, these run as one native call, some tens of milliseconds long.
+    """
+    hook.takes_several = True  # type: ignore[attr-defined]
+    return hook
+
+
 _HOOKS = tuple(name for name in vars(Callback) if name.startswith("on_"))
 _OLDER_NAMES = {"on_train_batch_begin": "on_batch_begin", "on_train_batch_end": "on_batch_end"}
 
@@ -152,6 +161,10 @@ class CallbackList:
     def defines(self, hook: str) -> bool:
         """Whether any callback defines the hook, so that its logs are worth collecting."""
         return bool(self._hooks[hook])
+
+    def hears_each(self, hook: str) -> bool:
+        """Whether any callback defines the hook such that it must be called for each batch."""
+        return any(not getattr(method, "takes_several", False) for method in self._hooks[hook])
 
     def append(self, callback) -> None:
         self.callbacks.append(callback)

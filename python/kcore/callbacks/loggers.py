@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..utils.progbar import Progbar
-from .callback import Callback
+from .callback import Callback, takes_several
 
 # The network's modules are imported by the one callback that needs them.
 
@@ -112,7 +112,8 @@ class ProgbarLogger(Callback):
     def _batch_end(self, logs) -> None:
         if self.progbar is None:
             return
-        self.seen += logs.get("num_steps", 1) if self.use_steps else logs.get("size", 0)
+        steps = logs.get("num_steps", 1)
+        self.seen += steps if self.use_steps else steps * logs.get("size", 0)
         # The last batch waits for the epoch's end, whose logs have the final values and those of validation.
         if self.verbose and (self.target is None or self.seen < self.target):
             self.progbar.update(self.seen, self._values(logs), finalize=False)
@@ -139,6 +140,7 @@ class ProgbarLogger(Callback):
             print(f"Epoch {epoch + 1}/{epochs}")
         self._begin()
 
+    @takes_several
     def on_train_batch_end(self, batch, logs=None):
         self._batch_end(logs or {})
 
@@ -149,6 +151,7 @@ class ProgbarLogger(Callback):
         if not self._in_fit:
             self._begin()
 
+    @takes_several
     def on_test_batch_end(self, batch, logs=None):
         if not self._in_fit:
             self._batch_end(logs or {})

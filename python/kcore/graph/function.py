@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from kcore.graph import dtypes, phase, report, rng
+from kcore.graph import dtypes, native, phase, report, rng
 from kcore.graph.fuse import fuse
 from kcore.graph.op import Op
 from kcore.graph.plan import Plan, plan
@@ -22,6 +22,9 @@ from kcore.graph.tensor import Node, Tensor, UpdateScope, Variable, constant, pl
 
 CACHED_PROGRAMS = 64  # per function: one for each combination of input shapes and phase
 CACHED_EAGER_OPS = 1024
+# ``run_batches`` comes back to Python as often as a progress bar is drawn, and sooner if batches are tiny.
+SECONDS_AT_ONCE = 0.05
+BATCHES_AT_ONCE = 1024
 
 
 @dataclass(eq=False)
@@ -42,7 +45,8 @@ class Function:
         outputs: tensors that depend on no other placeholder than those and the learning phase.
         updates: ``(variable, new value)`` pairs. All new values are computed before any is stored.
         name: for messages.
-        step: gives the position in the random stream at each call; a global counter if ``None``.
+        step: the position in the random stream at each call: what a variable holds, or a function gives; a global
+            counter if ``None``.
         seed: gives the seed of the random stream; the global one if ``None``.
         layer_names: what layers are called as far as their random numbers are concerned.
 
@@ -56,7 +60,7 @@ class Function:
         outputs: Sequence[Tensor],
         updates: Sequence[tuple[Variable, Tensor]] = (),
         name: str = "function",
-        step: Callable[[], int] | None = None,
+        step: Variable | Callable[[], int] | None = None,
         seed: Callable[[], int] | None = None,
         layer_names: Mapping[str, str] | None = None,
     ):
@@ -64,7 +68,8 @@ class Function:
         self.outputs = list(outputs)
         self.updates = list(updates)
         self.name = name
-        self.step = step or rng.next_step
+        self._position = step if isinstance(step, Variable) and step.dtype == "int64" else None
+        self.step = (lambda: int(step.numpy())) if isinstance(step, Variable) else step or rng.next_step
         self.seed = seed or rng.get_seed
         self.layer_names = layer_names or {}
         # The phase may be given as an input; it chooses the program, and is no operand of it.
@@ -83,6 +88,28 @@ class Function:
         if compiled.random:
             return compiled.run(arrays, self.seed(), self.step())
         return compiled.run(arrays)
+
+    def takes_rows_of(self, sources: Sequence[np.ndarray]) -> bool:
+        """Whether ``run_batches`` can read its inputs from the rows of these arrays."""
+        return self._phase_input is None and all(
+            x.dtype is dtype and x.flags.carray for x, dtype in zip(sources, self._dtypes, strict=True)
+        )
+
+    def run_batches(
+        self, feed: native.Feed, shapes: Sequence[tuple[int, ...]], training: bool = False
+    ) -> Iterator[list[np.ndarray]]:
+        """Call it on each of the feed's batches, whose shapes are ``shapes``.
+
+        Yields, every now and then, the results of the calls since, stacked: the first axis counts calls.
+        """
+        compiled = self.compiled(shapes, training)
+        run, position = compiled.plan.program.run_batches, self._position
+        counted = compiled.random and position is None
+        while feed.remaining:
+            storage = None if position is None else position.storage
+            seed, step = (self.seed(), self.step() if counted else 0) if compiled.random else (0, 0)
+            done, outputs = run(feed, 1 if counted else BATCHES_AT_ONCE, SECONDS_AT_ONCE, seed, step, storage)
+            yield [x[:done] for x in outputs]
 
     def _operands(self, inputs: Sequence[Any], training: bool) -> tuple[list[np.ndarray], bool]:
         """The inputs as the program takes them, and the phase, which may be one of them."""

@@ -14,6 +14,7 @@ from kcore.graph.tensor import Node, Tensor, Variable, ancestors
 
 LONGEST_CHAIN = 48  # ops in one elementwise pass: its blocks must stay in the L1 cache
 EPILOGUE_ACTIVATIONS = {"relu", "sigmoid", "tanh"}  # done on a product's tile before it leaves the cache
+UNREAD_LEFT_OUT = {"max_pool2d"}  # whose outputs but the first are made only where something reads them
 PRODUCTS = {"matmul", "conv2d", "conv2d_data_gradient", "depthwise_conv2d"}
 
 
@@ -84,7 +85,12 @@ def fuse(fetches: Sequence[Tensor]) -> list[Instruction]:
             if chain is not None and chain is not mine:
                 chain.open = False
         if mine is None and not is_view(node):
-            placed.append((node.id, _product(members) if len(members) > 1 else _single(node)))
+            instruction = _product(members) if len(members) > 1 else _single(node)
+            if node.op.name in UNREAD_LEFT_OUT:
+                first, *others = instruction.outputs
+                read = [t for t in others if id(t) in readers or id(t) in fetched]
+                instruction.outputs = [first, *read]
+            placed.append((node.id, instruction))
     for chain in {id(c): c for c in chains.values()}.values():
         placed.append((chain.nodes[-1].id, chain))
     placed.sort(key=lambda item: item[0])
@@ -122,9 +128,10 @@ def _find_epilogues(
 ) -> tuple[set[int], dict[int, list[Node]]]:
     """Products followed by a bias over the last axis, a tensor added (to a matmul), an activation, or all.
 
-    Also relu after a normalisation, which runs at that node's place: its statistics may have readers before
-    the relu. Returns the ids of the nodes that become part of another's instruction, and for the node at
-    whose place an instruction runs the nodes that it is made of.
+    Also the mask of relu's gradient after a convolution's data gradient, and relu after a normalisation,
+    which runs at that node's place: its statistics may have readers before the relu. Returns the ids of the
+    nodes that become part of another's instruction, and for the node at whose place an instruction runs the
+    nodes that it is made of.
     """
     absorbed: set[int] = set()
     epilogues: dict[int, list[Node]] = {}
@@ -171,10 +178,26 @@ def _find_epilogues(
             and after.outputs[0].shape == node.outputs[0].shape
         ):
             members.append(after)
+        elif after is not None and node.op.name == "conv2d_data_gradient":
+            mask = _relu_mask(members[-1], after)
+            if mask is not None and only_reader(mask) is after:
+                members += [mask, after]
         if len(members) > 1:
             absorbed.update(m.id for m in members[:-1])
             epilogues[members[-1].id] = members
     return absorbed, epilogues
+
+
+def _relu_mask(before: Node, where: Node) -> Node | None:
+    """The node ``y > 0`` if ``where`` keeps the output of ``before`` where that holds and else makes it 0."""
+    if where.op.name != "where" or where.inputs[1] is not before.outputs[0]:
+        return None
+    mask, out = where.inputs[0].node, before.outputs[0]
+    if mask is None or mask.op.name != "greater" or scalar_value(where.inputs[2]) != 0:
+        return None
+    y, threshold = mask.inputs
+    like = y.shape == out.shape == where.outputs[0].shape and y.dtype == out.dtype
+    return mask if like and scalar_value(threshold) == 0 else None
 
 
 def _other(before: Node, add: Node) -> Tensor | None:
@@ -198,11 +221,14 @@ def _product(members: list[Node]) -> Instruction:
     for before, node in zip(members, rest, strict=False):
         if node.op.name == "add":
             operands[_place(before, node)] = _other(before, node)  # type: ignore[index, assignment]
-        else:
+        elif node.op.name == "greater":
+            operands["gate"] = node.inputs[0]
+        elif node.op.name != "where":
             instruction.attrs["activation"] = node.op.opcode
-    if "addend" in operands:
-        instruction.attrs["addend"] = True
-    instruction.inputs += [operands[place] for place in ("addend", "bias") if place in operands]
+    for place in ("addend", "gate"):
+        if place in operands:
+            instruction.attrs[place] = True
+    instruction.inputs += [operands[place] for place in ("addend", "bias", "gate") if place in operands]
     instruction.outputs = [*members[-1].outputs, *product.outputs[1:]]
     instruction.nodes = list(members)
     return instruction

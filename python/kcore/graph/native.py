@@ -26,9 +26,18 @@ def _load_core() -> None:
 _load_core()
 
 from kcore import _core  # noqa: E402
-from kcore._core import Program, Storage  # noqa: E402
+from kcore._core import Feed, Program, Storage  # noqa: E402
 
-__all__ = ["Program", "Storage", "has_openmp", "isa", "num_threads", "set_num_threads", "supported_isas"]
+__all__ = [
+    "Feed",
+    "Program",
+    "Storage",
+    "has_openmp",
+    "isa",
+    "num_threads",
+    "set_num_threads",
+    "supported_isas",
+]
 
 
 def isa() -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -77,13 +79,19 @@ def _narrow(index: int, inputs: Sequence[Tensor], shape: tuple) -> Tensor:
     tensor = inputs[index]
     value = scalar_value(tensor)
     if value is not None and tensor.shape != ():
-        narrow = constant(value, tensor.dtype)
+        narrow = _scalar(value, tensor.dtype, math.copysign(1.0, value))
     elif tensor.node is not None and tensor.node.op is broadcast_to:
         narrow = tensor.node.inputs[0]
     else:
         return tensor
     others = [t.shape for i, t in enumerate(inputs) if i != index]
     return narrow if others and broadcast_shapes(narrow.shape, *others) == shape else tensor
+
+
+@functools.lru_cache(maxsize=1024, typed=True)
+def _scalar(value: Any, dtype: str, sign: float) -> Tensor:
+    """The same tensor for the same value, so that what is computed from it is recognised as the same."""
+    return constant(value, dtype)
 
 
 _RULES: dict[str, Callable[[Node, list[Tensor]], Tensor | None]] = {}
@@ -220,7 +228,7 @@ def _reduce_sum(node: Node, inputs: list[Tensor]) -> Tensor | None:
     if x.node is not None and x.node.op.opcode == "square" and is_float(x.dtype):
         return sum_of_squares(x.node.inputs[0], axes=axes)
     if _is_max_pool_gradient(x) and {1, 2} <= set(axes):  # a window's gradient goes to one element of it
-        return reduce_sum(x.node.inputs[2], axes=axes)  # type: ignore[union-attr]
+        return reduce_sum(x.node.inputs[1], axes=axes)  # type: ignore[union-attr]
     return None
 
 
@@ -238,12 +246,15 @@ def _where(node: Node, inputs: list[Tensor]) -> Tensor | None:
     if scalar_value(threshold) != 0 or scalar_value(zero) != 0:
         return None
     image, pooled = _before_reshape(x), _before_reshape(gradient)
-    if not _is_max_pool_gradient(pooled) or _before_reshape(pooled.node.inputs[0]) is not image:  # type: ignore[union-attr]
+    if not _is_max_pool_gradient(pooled):
         return None
-    pool_x, y, dy = pooled.node.inputs  # type: ignore[union-attr]
+    places, dy = pooled.node.inputs  # type: ignore[union-attr]
+    if places.node is None or _before_reshape(places.node.inputs[0]) is not image:
+        return None
+    y = places.node.outputs[0]
     positive = mask.node.op.node([y, constant(0, y.dtype)], {})
     passed = node.op.node([positive, dy, constant(0, dy.dtype)], node.attrs)
-    masked = pooled.node.op.node([pool_x, y, passed], pooled.node.attrs)  # type: ignore[union-attr]
+    masked = pooled.node.op.node([places, passed], pooled.node.attrs)  # type: ignore[union-attr]
     return masked if masked.shape == shape else reshape(masked, shape)
 
 

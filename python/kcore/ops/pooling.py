@@ -27,23 +27,40 @@ def _infer_pool2d(x: Tensor, *, pool: Extents, strides: Extents, pads: Extents) 
     return (x.shape[0], *size, x.shape[3]), x.dtype
 
 
+def _geometry(attrs: dict[str, Any]) -> dict[str, Any]:
+    return {name: attrs[name] for name in ("pool", "strides", "pads")}
+
+
+def _infer_max_pool2d(x: Tensor, *, pool: Extents, strides: Extents, pads: Extents) -> list[tuple]:
+    """The greatest elements, and their places in the windows: the first of each window's greatest."""
+    shape, dtype = _infer_pool2d(x, pool=pool, strides=strides, pads=pads)
+    return [(shape, dtype), (shape, "uint8" if math.prod(pool) <= 256 else "int32")]
+
+
 _max_pool2d = primitive(
     "max_pool2d",
-    infer=_infer_pool2d,
-    gradient=lambda y, dy, x, **geometry: _max_pool2d_gradient(x, y, dy, **geometry),
+    infer=_infer_max_pool2d,
+    gradient=lambda y, dy, x, **geometry: _max_pool2d_gradient(y[1], dy[0], shape=x.shape, **geometry),
 )
 
-# The places of the greatest elements don't move: only what is taken from there has a gradient.
+# Places don't move with the elements: only what is taken from them has a gradient.
 _max_pool2d_gradient = primitive(
     "max_pool2d_gradient",
-    infer=lambda x, y, dy, **geometry: (x.shape, x.dtype),
-    gradient=lambda dx, g, x, y, dy, **geometry: (None, None, _max_pool2d_select(x, y, g, **geometry)),
+    infer=lambda places, dy, *, shape, **geometry: (shape, dy.dtype),
+    gradient=lambda dx, g, places, dy, *, shape, **geometry: (
+        None,
+        _max_pool2d_select(places, g, **geometry),
+    ),
+    lower=_geometry,
 )
 
 _max_pool2d_select = primitive(
     "max_pool2d_select",
-    infer=lambda x, y, v, **geometry: (y.shape, y.dtype),
-    gradient=lambda taken, g, x, y, v, **geometry: (None, None, _max_pool2d_gradient(x, y, g, **geometry)),
+    infer=lambda places, v, **geometry: (places.shape, v.dtype),
+    gradient=lambda taken, g, places, v, **geometry: (
+        None,
+        _max_pool2d_gradient(places, g, shape=v.shape, **geometry),
+    ),
 )
 
 _average_pool2d = primitive(
@@ -56,7 +73,7 @@ _average_pool2d_gradient = primitive(
     "average_pool2d_gradient",
     infer=lambda dy, *, shape, **geometry: (shape, dy.dtype),
     gradient=lambda dx, g, dy, *, shape, **geometry: _average_pool2d(g, **geometry),
-    lower=lambda attrs: {name: attrs[name] for name in ("pool", "strides", "pads")},
+    lower=_geometry,
 )
 
 
@@ -78,7 +95,7 @@ def _infer_pool(x: Tensor, *, kind: str, pool: Extents, strides: Extents, paddin
 @composite(deferred=True, infer=_infer_pool)
 def _pool(x: Any, *, kind: str, pool: Extents, strides: Extents, padding: str) -> Any:
     """Maxima and means are separable: the last two axes are pooled at once, then any before them."""
-    op = _max_pool2d if kind == "max" else _average_pool2d
+    op = (lambda x, **geometry: _max_pool2d(x, **geometry)[0]) if kind == "max" else _average_pool2d
     (batch, *size, channels), _ = _infer_pool(x, kind=kind, pool=pool, strides=strides, padding=padding)
     pads = [_pads(n, p, s, padding) for n, p, s in zip(x.shape[1:-1], pool, strides, strict=True)]
     spatial = x.shape[1:-1]

@@ -10,12 +10,12 @@ from __future__ import annotations
 import itertools
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._core import gather_rows
+from .._core import Feed, gather_rows
 from ..utils.enqueuers import GeneratorEnqueuer, OrderedEnqueuer
 from ..utils.enqueuers import Sequence as BatchSequence
 from .standardize import Spec, check_lengths, is_lazy, rows_at, standardize, standardize_weights
@@ -27,6 +27,55 @@ _CONVERT_AT_ONCE_BYTES = 64 << 20
 # A thread that reads ahead may be at work on one batch while another waits and a third is in use.
 _SLOTS_AHEAD = 3
 _STOP_SECONDS = 1.0
+# Handing a batch from thread to thread takes some tens of microseconds; less than converting this many bytes.
+_AHEAD_BYTES = 1 << 20
+
+
+class Rows(NamedTuple):
+    """An epoch of arrays in memory that need no conversion.
+
+    Attributes:
+        inputs, targets, weights: arrays of one length; ``None`` where an output's samples all weigh the same.
+        order: which row comes when; ``None`` if they come as they lie.
+        total: rows in the epoch.
+        batch_size: of them in a batch; the last one has the rest.
+    """
+
+    inputs: list[np.ndarray]
+    targets: list[np.ndarray]
+    weights: list[np.ndarray | None]
+    order: np.ndarray | None
+    total: int
+    batch_size: int
+
+    @property
+    def arrays(self) -> list[np.ndarray]:
+        return [*self.inputs, *self.targets, *(w for w in self.weights if w is not None)]
+
+    def feeds(self) -> Iterator[tuple[Feed, int]]:
+        """What gives the whole batches, then the rest; each with the rows in a batch."""
+        whole = self.total - self.total % self.batch_size
+        for first, end, size in ((0, whole, self.batch_size), (whole, self.total, self.total - whole)):
+            if first < end:
+                arrays, order = self.arrays, self.order
+                if order is None:
+                    arrays = [a[first:end] for a in arrays]
+                else:
+                    order = order[first:end]
+                feed = Feed(arrays, order, size, (end - first) // size)
+                try:
+                    yield feed, size
+                finally:
+                    feed.close()
+
+    def batches(self) -> Generator[Batch, None, None]:
+        inputs, targets = len(self.inputs), len(self.targets)
+        for feed, _ in self.feeds():
+            while feed.remaining:
+                arrays = feed.take()
+                rest = iter(arrays[inputs + targets :])
+                weights = [None if w is None else next(rest) for w in self.weights]
+                yield arrays[:inputs], arrays[inputs : inputs + targets], weights
 
 
 class Batches(ABC):
@@ -45,8 +94,12 @@ class Batches(ABC):
     exhausted = False
 
     @abstractmethod
-    def epoch(self, index: int = 0) -> Iterator[Batch]:
+    def epoch(self, index: int = 0) -> Generator[Batch, None, None]:
         """The batches of an epoch; its number decides the order where they are shuffled."""
+
+    def rows(self, index: int = 0) -> Rows | None:
+        """The same as arrays and an order, where native code can make the batches from these."""
+        return None
 
     @abstractmethod
     def peek(self) -> Batch:
@@ -68,7 +121,7 @@ class Batches(ABC):
 class _ArrayColumn:
     """Rows of an array in memory, copied by index into one of a few buffers, or viewed where they lie."""
 
-    def __init__(self, array: np.ndarray, dtype, batch_size: int, slots: int):
+    def __init__(self, array: np.ndarray, dtype, batch_size: int):
         target = np.dtype(dtype) if dtype is not None else array.dtype.newbyteorder("=")
         converted_bytes = array.size * target.itemsize
         on_disk = isinstance(array, np.memmap)
@@ -81,9 +134,13 @@ class _ArrayColumn:
         self.array = np.require(array, requirements=["C", "A"])
         self.convert = array.dtype != target
         shape = (batch_size, *array.shape[1:])
-        self.dtype, self.shape, self.slots = target, shape, slots
-        self.buffers: list[np.ndarray | None] = [None] * slots
+        self.dtype, self.shape = target, shape
+        self.buffers: list[np.ndarray | None] = [None] * _SLOTS_AHEAD
         self.raw: np.ndarray | None = None
+
+    @property
+    def batch_bytes(self) -> int:
+        return int(np.prod(self.shape)) * self.dtype.itemsize
 
     def _buffer(self, slot: int) -> np.ndarray:
         buffer = self.buffers[slot]
@@ -155,8 +212,8 @@ class ArrayBatches(Batches):
         seed: int | None = None,
         weight_dtype: str = "float32",
     ):
-        self.num_samples = check_lengths(inputs, targets, weights)
-        self.batch_size = batch_size
+        self.num_samples: int = check_lengths(inputs, targets, weights)
+        self.batch_size: int = batch_size
         available = -(-self.num_samples // batch_size)
         if steps is not None and steps > available:
             warnings.warn(
@@ -167,15 +224,13 @@ class ArrayBatches(Batches):
         self.steps: int = min(steps or available, available)
         self.shuffle = shuffle
         self.seed = seed
-        self.reads_files = any(is_lazy(data) for data in (*inputs, *targets))
-        slots = _SLOTS_AHEAD if self.reads_files else 2
 
         def column(data, dtype, spec: Spec | None = None):
             if is_lazy(data):
                 wanted = spec.shape if spec is not None else None
                 as_column = len(data.shape) == 1 and (wanted is None or len(wanted) == 2)
                 return _LazyColumn(data, dtype, as_column)
-            return _ArrayColumn(data, dtype, min(batch_size, len(data)), slots)
+            return _ArrayColumn(data, dtype, min(batch_size, len(data)))
 
         self._inputs = [
             column(data, spec.dtype, spec) for data, spec in zip(inputs, input_specs, strict=True)
@@ -184,13 +239,32 @@ class ArrayBatches(Batches):
             column(data, spec.dtype, spec) for data, spec in zip(targets, target_specs, strict=True)
         ]
         self._weights = [None if data is None else column(data, weight_dtype) for data in weights]
-        self._slots = slots
+        columns = [*self._inputs, *self._targets, *(c for c in self._weights if c is not None)]
+        self._plain = all(isinstance(c, _ArrayColumn) and not c.convert for c in columns)
+        converted = sum(c.batch_bytes for c in columns if isinstance(c, _ArrayColumn))
+        reads_files = any(isinstance(c, _LazyColumn) for c in columns)
+        self._reads_ahead = reads_files or converted >= _AHEAD_BYTES
 
-    def epoch(self, index: int = 0) -> Iterator[Batch]:
-        return _ahead(self._epoch(index), 1) if self.reads_files else self._epoch(index)
+    def epoch(self, index: int = 0) -> Generator[Batch, None, None]:
+        rows = self.rows(index)
+        if rows is not None:
+            return rows.batches()
+        return _ahead(self._epoch(index), 1) if self._reads_ahead else self._epoch(index)
+
+    def rows(self, index: int = 0) -> Rows | None:
+        if self.shuffle == "batch" or not self._plain:
+            return None
+        return Rows(
+            [c.array for c in self._inputs],
+            [c.array for c in self._targets],
+            [None if c is None else c.array for c in self._weights],
+            self._random(index).permutation(self.num_samples) if self.shuffle else None,
+            min(self.num_samples, self.steps * self.batch_size),
+            self.batch_size,
+        )
 
     def peek(self) -> Batch:
-        return self._batch(0, min(self.batch_size or 1, self.num_samples or 1), None, 0)
+        return self._batch(0, min(self.batch_size, self.num_samples), None, 0)
 
     def _batch(self, start: int, stop: int, order: np.ndarray | None, slot: int) -> Batch:
         if order is None:
@@ -206,22 +280,21 @@ class ArrayBatches(Batches):
             [None if column is None else column.gather(rows, slot) for column in self._weights],
         )
 
-    def _epoch(self, index: int) -> Iterator[Batch]:
+    def _random(self, index: int) -> np.random.Generator:
+        return np.random.default_rng(None if self.seed is None else [self.seed, index])
+
+    def _epoch(self, index: int) -> Generator[Batch, None, None]:
         count, size, order = self.num_samples, self.batch_size, None
-        assert count is not None
-        assert size is not None
         starts: Any = range(0, count, size)
-        if self.shuffle:
-            random = np.random.default_rng(None if self.seed is None else [self.seed, index])
-            if self.shuffle == "batch":
-                starts = (random.permutation(len(starts)) * size).tolist()
-            else:
-                order = random.permutation(count)
+        if self.shuffle == "batch":
+            starts = (self._random(index).permutation(len(starts)) * size).tolist()
+        elif self.shuffle:
+            order = self._random(index).permutation(count)
         for step, start in enumerate(starts[: self.steps]):
-            yield self._batch(start, min(start + size, count), order, step % self._slots)
+            yield self._batch(start, min(start + size, count), order, step % _SLOTS_AHEAD)
 
 
-def _ahead(items: Iterator, count: int, workers: int = 1) -> Iterator:
+def _ahead(items: Iterator, count: int, workers: int = 1) -> Generator:
     """The same items, made up to ``count`` ahead by a thread."""
     enqueuer = GeneratorEnqueuer(items)
     enqueuer.start(workers=workers, max_queue_size=count)
@@ -328,7 +401,7 @@ class SequenceBatches(_ItemBatches):
     def steps(self) -> int:  # type: ignore[override]
         return self._given_steps or len(self.sequence)
 
-    def epoch(self, index: int = 0) -> Iterator[Batch]:
+    def epoch(self, index: int = 0) -> Generator[Batch, None, None]:
         if self._items is None:
             # Without workers one batch is made at a time, when it is asked for.
             self._enqueuer.start(max(1, self._workers), self._ahead if self._workers else 1)
@@ -380,7 +453,7 @@ class IterableBatches(_ItemBatches):
                 self._iterator = iter(self._iterable)
         return self._iterator
 
-    def epoch(self, index: int = 0) -> Iterator[Batch]:
+    def epoch(self, index: int = 0) -> Generator[Batch, None, None]:
         if self.steps is None and not self._is_iterator and self._epochs_done:
             self._iterator = None  # a new pass
         items: Iterator = itertools.islice(self._current(), self.steps)

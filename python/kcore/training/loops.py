@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import closing, nullcontext
 from typing import Any
 
 import numpy as np
 
 from kcore import callbacks as callbacks_module
 from kcore.callbacks import CallbackList
-from kcore.training.data_adapter import Batches, is_batch_source
+from kcore.training.data_adapter import Batch, Batches, is_batch_source
 from kcore.training.standardize import split_validation
 from kcore.utils.progbar import Progbar
 
@@ -29,6 +29,23 @@ class _Averages:
         totals = self.totals
         for i, value in enumerate(values):
             totals[i] = totals[i] + value * size if self.is_mean[i] else value
+
+    def add_rows(self, rows: np.ndarray, size: int) -> list[float]:
+        """``add`` each row of ``rows``; returns the means or last values of these alone."""
+        count = len(rows)
+        self.samples += size * count
+        values = []
+        for i, column in enumerate(rows.T.astype("float64")):
+            if not self.is_mean[i]:
+                self.totals[i] = float(column[-1])
+                values.append(self.totals[i])
+                continue
+            # One after another, as ``add`` does: np.sum would add in another order.
+            before = self.totals[i]
+            sums = np.cumsum(np.concatenate(([before], column * size)))
+            self.totals[i] = float(sums[-1])
+            values.append((self.totals[i] - before) / (size * count))
+        return values
 
     def results(self) -> list[float]:
         count = max(self.samples, 1)
@@ -110,7 +127,7 @@ def _configure(
     history = callbacks_module.History()
     model.history = history
     by_samples = train.num_samples is not None
-    handlers: list[Any] = [callbacks_module.BaseLogger(stateful_metrics=[m.name for m in model.metrics])]
+    handlers: list[Any] = []
     if verbose:
         mode = "samples" if by_samples else "steps"
         streaming = [m.name for m in model.metrics]
@@ -172,11 +189,23 @@ def _validates_after(epoch: int, freq: Any) -> bool:
 
 def _train_epoch(model: Any, train: Batches, handlers: CallbackList, epoch: int) -> dict[str, float]:
     averages = _averages(model)
+    rows = None
+    if not (handlers.defines("on_train_batch_begin") or handlers.hears_each("on_train_batch_end")):
+        rows = train.rows(epoch)
+    with closing(train.epoch(epoch) if rows is None else model.run_rows(rows, True)) as parts:
+        if rows is None:
+            _train_batches(model, parts, handlers, averages)
+        else:
+            _train_rows(model, parts, handlers, averages)
+    return dict(zip(averages.names, averages.results(), strict=True))
+
+
+def _train_batches(model: Any, batches: Iterator, handlers: CallbackList, averages: _Averages) -> None:
     names = averages.names
     run_step = model.run_step
     begins = handlers.defines("on_train_batch_begin")
     ends = handlers.defines("on_train_batch_end")
-    for index, batch in enumerate(train.epoch(epoch)):
+    for index, batch in enumerate(batches):
         size = len(batch[0][0])
         if begins:
             handlers.on_train_batch_begin(index, {"batch": index, "size": size})
@@ -188,7 +217,21 @@ def _train_epoch(model: Any, train: Batches, handlers: CallbackList, epoch: int)
             handlers.on_train_batch_end(index, logs)
         if model.stop_training:
             break
-    return dict(zip(names, averages.results(), strict=True))
+
+
+def _train_rows(model: Any, runs: Iterator, handlers: CallbackList, averages: _Averages) -> None:
+    """Nobody has to hear of each batch: some tens of milliseconds of them are one native call."""
+    ends = handlers.defines("on_train_batch_end")
+    last = -1
+    for scalars, size in runs:
+        values = averages.add_rows(scalars, size)
+        last += len(scalars)
+        if ends:
+            logs = {"batch": last, "size": size, "num_steps": len(scalars)}
+            logs.update(zip(averages.names, values, strict=True))
+            handlers.on_train_batch_end(last, logs)
+        if model.stop_training:
+            break
 
 
 def _evaluate_batches(
@@ -196,23 +239,35 @@ def _evaluate_batches(
 ) -> list[float]:
     model.reset_metrics()
     averages = _averages(model)
-    per_batch = handlers.defines("on_test_batch_begin") or handlers.defines("on_test_batch_end")
+    per_batch = handlers.defines("on_test_batch_begin") or handlers.hears_each("on_test_batch_end")
+    rows = None if per_batch else batches.rows()
     handlers.on_test_begin()
-    for index, batch in enumerate(batches.epoch()):
-        size = len(batch[0][0])
-        if per_batch:
-            handlers.on_test_batch_begin(index, {"batch": index, "size": size})
-        values = model.run_step(batch, False)
-        averages.add(values, size)
-        if per_batch:
-            logs = {"batch": index, "size": size}
-            logs.update(zip(averages.names, values, strict=True))
-            handlers.on_test_batch_end(index, logs)
-        if bar is not None:
-            done = averages.samples if batches.num_samples else index + 1
-            bar.update(done, list(zip(averages.names, averages.results(), strict=True)))
+    with closing(batches.epoch() if rows is None else model.run_rows(rows, False)) as parts:
+        for step, part in enumerate(parts):
+            if rows is None:
+                averages.add(_evaluate_batch(model, step, part, handlers, averages.names), len(part[0][0]))
+            else:
+                averages.add_rows(*part)
+            if bar is not None:
+                done = averages.samples if batches.num_samples else step + 1
+                bar.update(done, list(zip(averages.names, averages.results(), strict=True)))
     handlers.on_test_end()
     return averages.results()
+
+
+def _evaluate_batch(
+    model: Any, index: int, batch: Batch, handlers: CallbackList, names: Sequence[str]
+) -> list[float]:
+    size = len(batch[0][0])
+    per_batch = handlers.defines("on_test_batch_begin") or handlers.defines("on_test_batch_end")
+    if per_batch:
+        handlers.on_test_batch_begin(index, {"batch": index, "size": size})
+    values = model.run_step(batch, False)
+    if per_batch:
+        logs = {"batch": index, "size": size}
+        logs.update(zip(names, values, strict=True))
+        handlers.on_test_batch_end(index, logs)
+    return values
 
 
 def evaluate(
@@ -247,8 +302,8 @@ def predict(
     per_batch = handlers.defines("on_predict_batch_begin") or handlers.defines("on_predict_batch_end")
     handlers.on_predict_begin()
     done = 0
-    with batches:
-        for index, (inputs, _, _) in enumerate(batches.epoch()):
+    with batches, closing(batches.epoch()) as epoch:
+        for index, (inputs, _, _) in enumerate(epoch):
             if per_batch:
                 handlers.on_predict_batch_begin(index, {"batch": index, "size": len(inputs[0])})
             outputs = function(inputs)

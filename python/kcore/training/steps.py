@@ -84,7 +84,7 @@ def build_step(
         list(scope.values.items()),
         name="train_function" if train else "test_function",
         # The position in the random stream is the optimizer's, so that a resumed run draws the same numbers.
-        step=(lambda: int(optimizer.iterations.numpy())) if train else None,
+        step=optimizer.iterations if train else None,
         seed=model._random_seed if train else None,
         layer_names={layer.name: f"layer {i}" for i, layer in enumerate(_all_layers(model))},
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from kcore.layers.node import flatten, unpack
 from kcore.models.network import Network
 from kcore.training import loops
 from kcore.training.compile import Endpoint, resolve
-from kcore.training.data_adapter import IterableBatches, SequenceBatches, adapt
+from kcore.training.data_adapter import IterableBatches, Rows, SequenceBatches, adapt
 from kcore.training.standardize import Spec, check_lengths, standardize, standardize_weights
 from kcore.training.steps import Step, build_predict, build_step, metric_names
 
@@ -214,6 +214,14 @@ class Trainer(Network):
         inputs, targets, weights = batch
         step = self._step(targets, weights, train)
         return step([*inputs, *targets, *(w for w in weights if w is not None)], train)
+
+    def run_rows(self, rows: Rows, train: bool) -> Iterator[tuple[np.ndarray, int]]:
+        """``run_step`` on an epoch's batches: yields the scalars of some of them, a row each, and their size."""
+        function = self._step(rows.targets, rows.weights, train).function
+        for feed, size in rows.feeds():
+            shapes = [(size, *a.shape[1:]) for a in rows.arrays]
+            for (scalars,) in function.run_batches(feed, shapes, train):
+                yield scalars, size
 
     # Whole data sets.
 

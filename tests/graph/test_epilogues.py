@@ -1,0 +1,63 @@
+"""What follows a product and runs within its instruction."""
+
+import numpy as np
+import pytest
+
+from kcore import ops
+from kcore.graph import Function, gradients, placeholder
+
+rng = np.random.default_rng(0)
+SHAPE, KERNEL = (2, 8, 8, 16), (3, 3, 16, 16)
+
+
+def convolved_twice(activation):
+    x, first, second = placeholder(SHAPE), placeholder(KERNEL), placeholder(KERNEL)
+    hidden = activation(ops.conv(x, first, padding="same", data_format="channels_last"))
+    y = ops.conv(hidden, second, padding="same", data_format="channels_last")
+    return [x, first, second], hidden, ops.sum(ops.square(y))
+
+
+def arrays():
+    return [rng.standard_normal(s).astype("float32") for s in (SHAPE, KERNEL, KERNEL)]
+
+
+def test_mask_of_relu_is_part_of_the_data_gradient():
+    inputs, _, loss = convolved_twice(ops.relu)
+    grads = Function(inputs, gradients(loss, inputs))
+    assert "conv2d_data_gradient+greater+where" in grads.describe([SHAPE, KERNEL, KERNEL])
+
+
+@pytest.mark.parametrize("fetch_gradient", [False, True])
+def test_gradient_through_relu_and_convolution(fetch_gradient):
+    """Against the same graph whose mask is made another way, which nothing takes along."""
+    values = arrays()
+    results = []
+    for activation in (ops.relu, lambda t: t * ops.cast(ops.greater(t, 0.0), "float32")):
+        inputs, hidden, loss = convolved_twice(activation)
+        (to_hidden,) = gradients(loss, [hidden])
+        fetches = [*gradients(loss, inputs), *([to_hidden] if fetch_gradient else [])]
+        f = Function(inputs, fetches)
+        fused = "data_gradient+greater+where" in f.describe([SHAPE, KERNEL, KERNEL])
+        assert fused == (activation is ops.relu and not fetch_gradient)
+        results.append(f(values))
+    for got, want in zip(*results, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5 * np.abs(want).max())
+
+
+def test_other_masks_are_their_own_pass():
+    dy, kernel, m = placeholder(SHAPE), placeholder(KERNEL), placeholder(SHAPE)
+    x = placeholder(SHAPE)
+    y = ops.conv(x, kernel, padding="same", data_format="channels_last")
+    (dx,) = gradients(y, [x], [dy])
+    values = arrays()
+    dys, ms, xs = (rng.standard_normal(SHAPE).astype("float32") for _ in range(3))
+    for masked, expect in [
+        (ops.where(ops.greater(m, 1.0), dx, 0.0), lambda g: np.where(ms > 1, g, 0)),
+        (ops.where(ops.greater(m, 0.0), dx, 1.0), lambda g: np.where(ms > 0, g, 1)),
+        (ops.where(ops.greater(m, 0.0), 0.0, dx), lambda g: np.where(ms > 0, 0, g)),
+        (ops.where(ops.less(m, 0.0), dx, 0.0), lambda g: np.where(ms < 0, g, 0)),
+    ]:
+        f = Function([x, dy, kernel, m], [masked])
+        assert "data_gradient+greater" not in f.describe([SHAPE, SHAPE, KERNEL, SHAPE])
+        plain = Function([x, dy, kernel], [dx])([xs, dys, values[1]])[0]
+        np.testing.assert_array_equal(f([xs, dys, values[1], ms])[0], expect(plain))
