@@ -1,10 +1,10 @@
-// The blocks of a product, outermost first (after BLIS):
+// C is cut into one task a thread, each a product of its own with its own packed operands: threads
+// meet once, at the end, and read nothing that another has just written. The blocks of a task,
+// outermost first (after BLIS):
 //   jc  columns of B that are packed at once
 //   pc  steps of depth, kBlockDepth at a time: what a panel holds
-//   ic  rows of A that are packed at once
-//   jr, ir  the panels of a task; the micro-kernel multiplies one of A by one of B
-// Tasks cut the (ic, jc) block in both directions and are what threads share. Where A has few rows,
-// tasks cut columns alone and go through all of depth, each packing a panel of B just before use.
+//   ic  rows of A that are packed at once, and stay in the second-level cache
+//   jr, ir  panels; the micro-kernel multiplies one of A by one of B
 #include "kernels/gemm.h"
 
 #include "kernels/micro_kernel.h"
@@ -17,17 +17,16 @@ namespace kcore::KCORE_ISA_NAMESPACE {
 
 namespace {
 
-constexpr std::int64_t kBlockM = 2016;
-constexpr std::int64_t kBlockN = 4096;
-constexpr std::int64_t kFewPanels = 16;            // of A: those of one task
-constexpr std::int64_t kPackedElements = 1 << 20;  // of all of A, where it has few rows
-constexpr std::int64_t kTaskPanels = 12;           // of A and of B, at most
-constexpr std::int64_t kTasks = 16;                // cut a block into as many, unless small:
-constexpr double kTaskFlops = 262144;              // less is not worth a thread's while
-constexpr std::int64_t kPackTaskElements = 16384;
+constexpr std::int64_t kBlockM = 448;             // rows of A
+constexpr std::int64_t kBlockPanels = 128;        // of B
+constexpr std::int64_t kFewRows = 224;            // too few to pay for packing B
+constexpr std::int64_t kPackCost = 16;            // of an element, in multiplications
+constexpr double kTaskFlops = 262144;             // less is not worth a thread's while
+constexpr double kSharedFlops = 16 * kTaskFlops;  // of an item of a batch that the team shares
 
 KCORE_INLINE std::int64_t min(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
 KCORE_INLINE std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+KCORE_INLINE std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
 
 template <class T>
 KCORE_INLINE const T* element(const T* matrix, std::int64_t stride, bool transposed,
@@ -53,51 +52,98 @@ class Blocked {
  public:
   Blocked(const Gemm<T>& gemm, bool parallel)
       : g_(gemm),
-        flops_(2.0 * static_cast<double>(gemm.m) * static_cast<double>(gemm.n) *
-               static_cast<double>(gemm.k)),
-        parallel_(parallel && flops_ >= kParallelFlops),
-        rows_(balanced(gemm.m, kBlockRows)),
-        pack_a_(gemm.n > 2 * kCols),
-        pack_b_(gemm.transpose_b || gemm.m > kFewPanels * kBlockRows) {}
+        parallel_(parallel && 2.0 * static_cast<double>(gemm.m) * static_cast<double>(gemm.n) *
+                                      static_cast<double>(gemm.k) >=
+                                  kParallelFlops),
+        panels_b_(ceil_div(gemm.n, kCols)) {}
 
+  // Cuts C into one task a thread. Cutting never changes a bit (see micro_kernel.h), so the grid
+  // may depend on their number.
   void run() const {
-    const std::int64_t panels_a = ceil_div(g_.m, rows_), panels_b = ceil_div(g_.n, kCols);
-    const bool few =
-        panels_a <= kFewPanels && (!pack_a_ || panels_a * rows_ * g_.k <= kPackedElements);
-    if (few && (panels_b >= 4 || flops_ <= 8 * kTaskFlops)) {
-      few_rows(panels_a, panels_b);
-    } else {
-      blocks();
-    }
+    std::int64_t down = 1, across = 1;
+    if (parallel_) set_grid(num_threads(), &down, &across);
+    const std::int64_t rows = ceil_div(g_.m, down);
+    for_tasks(parallel_, down * across, [&](std::int64_t task) {
+      const std::int64_t row = task / across * rows, i = task % across;
+      const std::int64_t row_end = min(g_.m, row + rows);
+      if (row < row_end) {
+        blocks(row, row_end, i * panels_b_ / across, (i + 1) * panels_b_ / across);
+      }
+    });
   }
 
  private:
   static constexpr std::int64_t kCols = kBlockCols<T>;
+
+  // The grid whose largest task costs least: its tiles, and the operands that it reads.
+  void set_grid(std::int64_t threads, std::int64_t* down, std::int64_t* across) const {
+    double best = 0;
+    for (std::int64_t d = 1; d <= threads; ++d) {
+      const std::int64_t a = threads / d;
+      const std::int64_t rows = ceil_div(g_.m, d), cols = ceil_div(panels_b_, a) * kCols;
+      const double cost = static_cast<double>(rows * cols + kPackCost * (rows + cols));
+      if (d == 1 || cost < best) {
+        best = cost;
+        *down = d;
+        *across = a;
+      }
+    }
+  }
 
   static T* scratch(Scratch name, std::int64_t elements) {
     return reinterpret_cast<T*>(
         thread_scratch(name, static_cast<std::size_t>(elements) * sizeof(T)));
   }
 
-  // Rows from `row` on, at most a panel of them. A ragged last panel is as wide as the others.
-  void pack_a_panel(std::int64_t row, std::int64_t pc, std::int64_t depth, T* panel) const {
-    const T* source = element(g_.a, g_.a_stride, g_.transpose_a, row, pc);
-    const std::int64_t used = min(g_.m - row, rows_);
-    if (g_.transpose_a) {
-      pack_columns<T>(source, g_.a_stride, used, rows_, depth, panel);
-    } else {
-      pack_rows<T>(source, g_.a_stride, used, rows_, depth, panel);
+  // Rows [row, row_end), in panels of `height`. A ragged last panel is as wide as the others.
+  void pack_a(std::int64_t row, std::int64_t row_end, std::int64_t height, std::int64_t pc,
+              std::int64_t depth, T* packed) const {
+    for (; row < row_end; row += height, packed += height * depth) {
+      const T* source = element(g_.a, g_.a_stride, g_.transpose_a, row, pc);
+      const std::int64_t used = min(row_end - row, height);
+      if (g_.transpose_a) {
+        pack_columns<T>(source, g_.a_stride, used, height, depth, packed);
+      } else {
+        pack_rows<T>(source, g_.a_stride, used, height, depth, packed);
+      }
     }
   }
 
-  // Whether panel j of B is read where it lies. The ragged last one never is: tiles read whole
-  // vectors.
-  bool in_place(std::int64_t j) const { return !pack_b_ && (j + 1) * kCols <= g_.n; }
+  // Rows [row, row_end) of C by the panels [j, j_end) of B.
+  void blocks(std::int64_t row, std::int64_t row_end, std::int64_t first, std::int64_t end) const {
+    const std::int64_t height = balanced(row_end - row, kBlockRows);
+    const std::int64_t block_m = round_up(balanced(row_end - row, kBlockM), height);
+    const bool one_block = block_m >= row_end - row;
+    const std::int64_t max_depth = min(g_.k, kBlockDepth<T>);
+    const bool packs_a = end - first > 2;
+    const bool packs_b = g_.transpose_b || row_end - row > kFewRows;
+    T* packed_b = scratch(Scratch::packed_b,
+                          (one_block ? 1 : min(end - first, kBlockPanels)) * kCols * max_depth);
+    T* packed_a = packs_a ? scratch(Scratch::packed_a, block_m * max_depth) : nullptr;
+    for (std::int64_t jc = first; jc < end; jc += kBlockPanels) {
+      const std::int64_t j_end = min(end, jc + kBlockPanels);
+      // Every depth has a block, so that c is written even where k is 0.
+      for (std::int64_t pc = 0; pc == 0 || pc < g_.k; pc += kBlockDepth<T>) {
+        const std::int64_t depth = min(g_.k - pc, kBlockDepth<T>);
+        for (std::int64_t ic = row; ic < row_end; ic += block_m) {
+          const std::int64_t i_end = min(row_end, ic + block_m);
+          if (packs_a) pack_a(ic, i_end, height, pc, depth, packed_a);
+          for (std::int64_t j = jc; j < j_end; ++j) {
+            // Tiles read whole vectors: the ragged last panel is never read where it lies.
+            const bool in_place = !packs_b && (j + 1) * kCols <= g_.n;
+            T* panel = one_block ? packed_b : packed_b + (j - jc) * kCols * depth;
+            if (!in_place && ic == row) pack_b_panel(g_, j, pc, depth, panel);
+            multiply(ic, i_end, height, j, pc, depth, packed_a, in_place ? nullptr : panel);
+          }
+        }
+      }
+    }
+  }
 
   // Rows [row, row_end) by panel j of B, `a` being the first of the packed panels of those rows or
   // null, `b` the panel or null if it is in place.
-  void multiply(std::int64_t row, std::int64_t row_end, std::int64_t j, std::int64_t pc,
-                std::int64_t depth, const T* a, const T* b) const {
+  void multiply(std::int64_t row, std::int64_t row_end, std::int64_t height, std::int64_t j,
+                std::int64_t pc, std::int64_t depth, const T* a, const T* b) const {
     const std::int64_t col = j * kCols;
     const bool last_depth = pc + depth == g_.k;
     Tile<T> tile;
@@ -113,133 +159,35 @@ class Blocked {
     tile.activation = last_depth ? g_.activation : Activation::none;
     if (a != nullptr) {
       tile.a = a;
-      tile.a_stride = rows_;
-      multiply_panels<ALayout::columns>(tile, row, row_end, rows_ * depth);
+      tile.a_stride = height;
+      multiply_panels<ALayout::columns>(tile, row, row_end, height, height * depth);
     } else {
       tile.a = element(g_.a, g_.a_stride, g_.transpose_a, row, pc);
       tile.a_stride = g_.a_stride;
       if (g_.transpose_a) {
-        multiply_panels<ALayout::columns>(tile, row, row_end, rows_);
+        multiply_panels<ALayout::columns>(tile, row, row_end, height, height);
       } else {
-        multiply_panels<ALayout::rows>(tile, row, row_end, rows_ * g_.a_stride);
+        multiply_panels<ALayout::rows>(tile, row, row_end, height, height * g_.a_stride);
       }
     }
   }
 
   template <ALayout Layout>
-  void multiply_panels(Tile<T>& tile, std::int64_t row, std::int64_t row_end,
+  void multiply_panels(Tile<T>& tile, std::int64_t row, std::int64_t row_end, std::int64_t height,
                        std::int64_t a_step) const {
-    const TileKernel<T> whole = find_tile_kernel<T, Layout>(rows_, tile.cols);
-    for (; row + rows_ <= row_end; row += rows_) {
+    const TileKernel<T> whole = find_tile_kernel<T, Layout>(height, tile.cols);
+    for (; row + height <= row_end; row += height) {
       whole(tile);
       tile.a += a_step;
-      tile.c += rows_ * tile.c_stride;
-      if (tile.addend != nullptr) tile.addend += rows_ * tile.c_stride;
+      tile.c += height * tile.c_stride;
+      if (tile.addend != nullptr) tile.addend += height * tile.c_stride;
     }
     if (row < row_end) find_tile_kernel<T, Layout>(row_end - row, tile.cols)(tile);
   }
 
-  void few_rows(std::int64_t panels_a, std::int64_t panels_b) const {
-    const std::int64_t padded_m = panels_a * rows_;
-    const std::int64_t depths = ceil_div(g_.k, kBlockDepth<T>);
-    T* packed_a = nullptr;
-    if (pack_a_) {
-      packed_a = scratch(Scratch::packed_a, padded_m * g_.k);
-      for_tasks(parallel_ && padded_m * g_.k > 2 * kPackTaskElements, panels_a * depths,
-                [&](std::int64_t job) {
-                  const std::int64_t pc = job / panels_a * kBlockDepth<T>;
-                  const std::int64_t i = job % panels_a * rows_;
-                  const std::int64_t depth = min(g_.k - pc, kBlockDepth<T>);
-                  pack_a_panel(i, pc, depth, packed_a + pc * padded_m + i * depth);
-                });
-    }
-    const double panel_flops = flops_ / static_cast<double>(panels_b);
-    const auto least = static_cast<std::int64_t>(kTaskFlops / (panel_flops + 1));
-    const std::int64_t group = 1 + (least > panels_b / kTasks ? least : panels_b / kTasks);
-    for_tasks(parallel_, ceil_div(panels_b, group), [&](std::int64_t task) {
-      T* packed_b = scratch(Scratch::packed_b, kCols * min(g_.k, kBlockDepth<T>));
-      // Every depth has a block, so that c is written even where k is 0.
-      for (std::int64_t pc = 0; pc == 0 || pc < g_.k; pc += kBlockDepth<T>) {
-        const std::int64_t depth = min(g_.k - pc, kBlockDepth<T>);
-        for (std::int64_t j = task * group; j < min(panels_b, (task + 1) * group); ++j) {
-          if (!in_place(j)) pack_b_panel(g_, j, pc, depth, packed_b);
-          multiply(0, g_.m, j, pc, depth, pack_a_ ? packed_a + pc * padded_m : nullptr,
-                   in_place(j) ? nullptr : packed_b);
-        }
-      }
-    });
-  }
-
-  void blocks() const {
-    const std::int64_t block_m = kBlockM / rows_ * rows_;
-    const std::int64_t max_depth = min(g_.k, kBlockDepth<T>);
-    T* packed_b =
-        scratch(Scratch::packed_b, ceil_div(min(g_.n, kBlockN), kCols) * kCols * max_depth);
-    T* packed_a = nullptr;
-    if (pack_a_) {
-      packed_a =
-          scratch(Scratch::packed_a, min(ceil_div(g_.m, rows_) * rows_, block_m) * max_depth);
-    }
-    for (std::int64_t jc = 0; jc < g_.n; jc += kBlockN) {
-      const std::int64_t first = jc / kCols, panels_b = ceil_div(min(g_.n - jc, kBlockN), kCols);
-      for (std::int64_t pc = 0; pc == 0 || pc < g_.k; pc += kBlockDepth<T>) {
-        const std::int64_t depth = min(g_.k - pc, kBlockDepth<T>);
-        for (std::int64_t ic = 0; ic < g_.m; ic += block_m) {
-          const std::int64_t m = min(g_.m - ic, block_m);
-          const std::int64_t panels_a = ceil_div(m, rows_);
-          const std::int64_t a_jobs = pack_a_ ? panels_a : 0;
-          const std::int64_t b_jobs = ic == 0 ? panels_b : 0;
-          const auto pack = [&](std::int64_t job) {
-            if (job >= b_jobs) {
-              const std::int64_t i = (job - b_jobs) * rows_;
-              pack_a_panel(ic + i, pc, depth, packed_a + i * depth);
-            } else if (!in_place(first + job)) {
-              pack_b_panel(g_, first + job, pc, depth, packed_b + job * kCols * depth);
-            }
-          };
-          for_tasks(parallel_ && (a_jobs * rows_ + b_jobs * kCols) * depth > 2 * kPackTaskElements,
-                    a_jobs + b_jobs, pack);
-
-          std::int64_t task_a, task_b;
-          set_task_panels(panels_a, panels_b, depth, &task_a, &task_b);
-          const std::int64_t tasks_a = ceil_div(panels_a, task_a);
-          for_tasks(parallel_, tasks_a * ceil_div(panels_b, task_b), [&](std::int64_t task) {
-            const std::int64_t row = task % tasks_a * task_a * rows_;
-            const std::int64_t row_end = min(m, row + task_a * rows_);
-            const std::int64_t end = min(panels_b, (task / tasks_a + 1) * task_b);
-            for (std::int64_t j = task / tasks_a * task_b; j < end; ++j) {
-              multiply(ic + row, ic + row_end, first + j, pc, depth,
-                       pack_a_ ? packed_a + row * depth : nullptr,
-                       in_place(first + j) ? nullptr : packed_b + j * kCols * depth);
-            }
-          });
-        }
-      }
-    }
-  }
-
-  // How many panels of A and of B a task multiplies.
-  void set_task_panels(std::int64_t panels_a, std::int64_t panels_b, std::int64_t depth,
-                       std::int64_t* task_a, std::int64_t* task_b) const {
-    const double panel_flops = 2.0 * static_cast<double>(rows_ * kCols * depth);
-    std::int64_t a = min(panels_a, kTaskPanels), b = min(panels_b, kTaskPanels);
-    while (ceil_div(panels_a, a) * ceil_div(panels_b, b) < kTasks && a * b > 1 &&
-           static_cast<double>(a * b) * panel_flops > 2 * kTaskFlops) {
-      if (b == 1 || (a > 1 && a * rows_ > b * kCols)) {
-        a = ceil_div(a, 2);
-      } else {
-        b = ceil_div(b, 2);
-      }
-    }
-    *task_a = a;
-    *task_b = b;
-  }
-
   const Gemm<T>& g_;
-  double flops_;
   bool parallel_;
-  std::int64_t rows_;  // of a panel of A
-  bool pack_a_, pack_b_;
+  std::int64_t panels_b_;
 };
 
 // Rows or columns of a task of so many flops, of `flops` each, in multiples of `step`.
@@ -333,7 +281,7 @@ void batched(const Gemm<T>& g, std::int64_t count, const std::int64_t* a_offsets
   const double flops =
       2.0 * static_cast<double>(g.m) * static_cast<double>(g.n) * static_cast<double>(g.k);
   // Few large products share the team one after another; many small ones are shared out.
-  const bool large = flops > kTasks * kTaskFlops;
+  const bool large = flops > kSharedFlops;
   const auto one = [&](std::int64_t i, bool parallel) {
     Gemm<T> item = g;
     item.a += a_offsets[i];

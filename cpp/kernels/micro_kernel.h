@@ -30,7 +30,7 @@ template <class T>
 constexpr std::int64_t kBlockCols = kBlockVectors* kWidth<T>;
 
 // Cache blocks. A panel of B (kBlockDepth x kBlockCols) stays in the first-level cache while the
-// panels of a task's A (kTaskPanels of them) pass from the second level.
+// panels of a block of A pass from the second level.
 template <class T>
 constexpr std::int64_t kBlockDepth = 1536 / static_cast<std::int64_t>(sizeof(T));
 
@@ -160,6 +160,11 @@ enum class ALayout {
   rows,     // a[i * a_stride + p]: A in place
 };
 
+// C is asked for so many steps before its use: long enough for the third-level cache, too short for
+// A and B to push its rows out again, which share a set of the first level where the stride is a
+// power of two.
+constexpr std::int64_t kStepsToC = 64;
+
 // Partial: B is read in place and ends at the last valid column.
 template <class T, int Rows, int Vectors, ALayout Layout, bool Partial = false>
 void tile_kernel(const Tile<T>& tile) {
@@ -172,19 +177,34 @@ void tile_kernel(const Tile<T>& tile) {
   // gains.
   const std::int64_t ahead =
       b_stride * static_cast<std::int64_t>(sizeof(T)) <= 4096 ? 8 * b_stride : 0;
+  const auto prefetch_c = [&]() __attribute__((always_inline)) {
 #pragma GCC unroll 16
-  for (int i = 0; i < Rows; ++i) __builtin_prefetch(tile.c + i * tile.c_stride, 1);
-  multiply_accumulate<T>(
-      tile.depth,
-      [=](std::int64_t p, int i) {
-        return Layout == ALayout::columns ? a[p * a_stride + i] : a[i * a_stride + p];
-      },
-      [=](std::int64_t p, int j) {
-        const T* row = b + p * b_stride + j * kWidth<T>;
-        __builtin_prefetch(row + ahead);
-        return Partial && j == Vectors - 1 ? load_partial(row, last) : load(row);
-      },
-      acc);
+    for (int i = 0; i < Rows; ++i) {
+#pragma GCC unroll 16
+      for (int j = 0; j < Vectors; ++j) {
+        __builtin_prefetch(tile.c + i * tile.c_stride + j * kWidth<T>, 1);
+      }
+    }
+  };
+  std::int64_t left = tile.depth;
+  while (left > 0) {
+    const std::int64_t steps = left > kStepsToC ? left - kStepsToC : left;
+    if (left <= kStepsToC) prefetch_c();
+    multiply_accumulate<T>(
+        steps,
+        [=](std::int64_t p, int i) {
+          return Layout == ALayout::columns ? a[p * a_stride + i] : a[i * a_stride + p];
+        },
+        [=](std::int64_t p, int j) {
+          const T* row = b + p * b_stride + j * kWidth<T>;
+          __builtin_prefetch(row + ahead);
+          return Partial && j == Vectors - 1 ? load_partial(row, last) : load(row);
+        },
+        acc);
+    left -= steps;
+    a += Layout == ALayout::columns ? steps * a_stride : steps;
+    b += steps * b_stride;
+  }
   store_tile<T>(tile, acc);
   if (tile.activation > Activation::relu) {
     activate_block<T>(tile.c, tile.c_stride, Rows, tile.cols, tile.activation);

@@ -5,8 +5,8 @@ import numpy as np
 from kcore import _core
 
 
-def run(name, inputs, outputs, /, *, seed=0, step=0, **attributes):
-    """Run the instruction on 1 and on 2 threads, check that the bits agree, return the outputs.
+def run(name, inputs, outputs, /, *, seed=0, step=0, threads=(1, 2), **attributes):
+    """Run the instruction on each number of threads, check that the bits agree, return the outputs.
 
     ``inputs``: arrays. ``outputs``: a ``(shape, dtype)`` for each.
     """
@@ -16,16 +16,17 @@ def run(name, inputs, outputs, /, *, seed=0, step=0, **attributes):
     ins = list(range(len(inputs)))
     outs = list(range(len(inputs), len(specs)))
     program = _core.Program(buffers, [(name, ins, outs, attributes)], ins, outs, 0, 1)
-    threads = _core.num_threads()
+    before = _core.num_threads()
     try:
         results = []
-        for count in (1, 2):
+        for count in threads:
             _core.set_num_threads(count)
             results.append(program.run(inputs, seed, step))
     finally:
-        _core.set_num_threads(threads)
-    for one, two in zip(*results, strict=True):
-        assert one.tobytes() == two.tobytes(), f"{name}: 1 and 2 threads give different bits"
+        _core.set_num_threads(before)
+    for first, *others in zip(*results, strict=True):
+        same = all(other.tobytes() == first.tobytes() for other in others)
+        assert same, f"{name}: {threads} threads give different bits"
     return results[0]
 
 

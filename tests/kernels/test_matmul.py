@@ -152,6 +152,15 @@ def test_few_rows_of_great_depth():
     assert_product(a, b, "float32", transpose_a=True)
 
 
+@pytest.mark.parametrize(("transpose_a", "transpose_b"), TRANSPOSES)
+@pytest.mark.parametrize("shape", [(470, 200, 400), (100, 333, 77), (7, 4200, 100), (1000, 33, 70)])
+def test_any_number_of_threads_gives_the_same_bits(shape, transpose_a, transpose_b):
+    m, n, k = shape
+    a, b = operands(m, n, k, "float32", transpose_a, transpose_b)
+    transposes = {"transpose_a": transpose_a, "transpose_b": transpose_b}
+    run1("matmul", [a, b], ((m, n), "float32"), threads=(1, 2, 3, 6, 7), **transposes)
+
+
 @pytest.mark.parametrize("dtype", FLOATS + INTEGERS)
 @pytest.mark.parametrize(
     "shape", [(1, 1, 1), (1, 10, 7), (4, 1, 5), (33, 20, 18), (128, 10, 64), (64, 65, 0)]
