@@ -1,94 +1,106 @@
 """Malformed programs: whatever they hold, building one raises or running it stays inside its buffers.
 
-Under AddressSanitizer (``tools/sanitize.sh``) an access outside a buffer ends the run.
+Most mutants are recorded programs with a few things changed, so that they get past the first checks.
+Under AddressSanitizer (``tools/sanitize.sh``) an access outside a buffer ends the run. ``KCORE_FUZZ=600`` tries
+new mutants for about so many seconds a test, on seeds from the clock, and leaves the one in hand in the file
+``KCORE_FUZZ_LOG``.
 """
+
+import math
+import os
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from corpus import Recorded, record
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from mutate import Mutator
 
 from kcore import _core
 
 DTYPES = ["bool", "uint8", "int32", "int64", "float32", "float64"]
-extents = st.integers(0, 5)
-shapes = st.lists(extents, max_size=5).map(tuple)
-numbers = st.one_of(st.integers(-3, 6), st.integers(-(2**62), 2**62))
-ATTRIBUTES = {
-    "axis": numbers,
-    "axes": st.lists(st.integers(-2, 5), max_size=4),
-    "perm": st.permutations(range(4)).map(list) | st.lists(numbers, max_size=5),
-    "kind": st.sampled_from(["sum", "mean", "max", "min", "prod", "any", "all", "other"]),
-    "strides": st.lists(numbers, max_size=4),
-    "padding": st.lists(numbers, max_size=6),
-    "dilation": st.lists(numbers, max_size=3),
-    "groups": numbers,
-    "pool": st.lists(numbers, max_size=3),
-    "begin": st.lists(numbers, max_size=5),
-    "size": st.lists(numbers, max_size=5),
-    "low": st.lists(numbers, max_size=5),
-    "high": st.lists(numbers, max_size=5),
-    "shape": st.lists(numbers, max_size=5),
-    "repeats": st.lists(numbers, max_size=5) | numbers,
-    "value": st.floats(allow_nan=True) | numbers,
-    "k": numbers,
-    "transpose_a": st.booleans(),
-    "transpose_b": st.booleans(),
-    "activation": st.sampled_from(["none", "relu", "sigmoid", "tanh", "other"]),
-    "reverse": st.booleans(),
-    "epsilon": st.floats(0, 1),
-    "ops": st.lists(
-        st.sampled_from(["add", "exp", "where", "cast_int32", "divide", "power", "other"]), max_size=4
-    ),
-    "args": st.lists(st.integers(-2, 8), max_size=12),
-    "constants": st.lists(st.floats(), max_size=3),
-    "constant_dtypes": st.lists(st.sampled_from([*DTYPES, "float16"]), max_size=3),
-    "stores": st.lists(st.integers(-1, 8), max_size=3),
-}
+REFUSALS = (ValueError, TypeError, RuntimeError, MemoryError, OverflowError)
+MUTANTS = 3000
+LARGEST = 1 << 20  # bytes: what is larger is built, but not run
 
 
 def data(shape, dtype, seed):
     """Values that indices and sizes are likely to trip over."""
     rng = np.random.default_rng(seed)
     if dtype == "bool":
-        return rng.random(shape) < 0.5
+        return np.asarray(rng.random(shape) < 0.5)
     if dtype in ("float32", "float64"):
-        return rng.choice(np.array([0.0, -1.0, 1.5, 1e30, np.nan, np.inf], dtype), shape)
-    return rng.choice(np.array([0, 1, 2, 3, 200], "int64"), shape).astype(dtype) * (
-        1 if dtype == "uint8" else rng.choice(np.array([-1, 1, 2**20], dtype))
+        return np.asarray(rng.choice(np.array([0.0, -1.0, 1.5, 1e30, np.nan, np.inf], dtype), shape))
+    whole = rng.choice(np.array([0, 1, 2, 3, 200], "int64"), shape).astype(dtype)
+    return np.asarray(
+        whole if dtype == "uint8" else whole * rng.choice(np.array([-1, 1, 2**20], dtype)), dtype
     )
 
 
-@st.composite
-def instruction_calls(draw):
-    name = draw(st.sampled_from(_core.instruction_names()))
-    dtypes = (
-        st.sampled_from(DTYPES)
-        if draw(st.booleans())
-        else st.just(draw(st.sampled_from(["float32", "int32"])))
-    )
-    base = draw(shapes)
-    shape = st.one_of(st.just(base), shapes)
-    inputs = draw(st.lists(st.tuples(shape, dtypes), max_size=5))
-    outputs = draw(st.lists(st.tuples(shape, dtypes), max_size=3))
-    names = draw(st.lists(st.sampled_from(sorted(ATTRIBUTES)), max_size=10, unique=True))
-    return name, inputs, outputs, {n: draw(ATTRIBUTES[n]) for n in names}
+@pytest.fixture(scope="module")
+def corpus():
+    return record()
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
-@given(instruction_calls(), st.integers(0, 99))
-def test_any_single_instruction(call, seed):
-    name, inputs, outputs, attributes = call
-    buffers = [("external", dtype, shape, None) for shape, dtype in [*inputs, *outputs]]
-    ins = list(range(len(inputs)))
-    outs = list(range(len(inputs), len(buffers)))
-    try:
-        program = _core.Program(buffers, [(name, ins, outs, attributes)], ins, outs, 0, 1)
-    except (ValueError, TypeError):
+def test_the_corpus_holds_every_instruction_and_all_of_it_is_valid(corpus):
+    assert {call.name for call in corpus.calls} == set(_core.instruction_names())
+    for call in corpus.calls:
+        run(alone(call), seed=0)
+    for program in corpus.programs:
+        run(program, seed=0)
+
+
+def alone(call):
+    """The program of one instruction."""
+    buffers = [("external", dtype, shape, None) for shape, dtype in [*call.inputs, *call.outputs]]
+    slots = list(range(len(buffers)))
+    ins, outs = slots[: len(call.inputs)], slots[len(call.inputs) :]
+    return Recorded(buffers, [(call.name, ins, outs, call.attributes)], ins, outs, 0, 1)
+
+
+def run(program, seed):
+    built = program.build()
+    operands = [program.buffers[i] for i in [*program.inputs, *program.outputs]]
+    if sum(math.prod(max(n, 1) for n in shape) for _, _, shape, _ in operands) * 8 > LARGEST:
         return
-    arrays = [np.asarray(data(shape, dtype, seed + i), dtype) for i, (shape, dtype) in enumerate(inputs)]
-    results = program.run(arrays)
-    assert [r.shape for r in results] == [tuple(s) for s, _ in outputs]
+    results = built.run([data(shape, dtype, seed) for _, dtype, shape, _ in operands[: len(program.inputs)]])
+    assert [(y.shape, y.dtype.name) for y in results] == [
+        (tuple(shape), dtype) for _, dtype, shape, _ in operands[len(program.inputs) :]
+    ]
+
+
+def mutants():
+    """A seed for each mutant."""
+    seconds = float(os.environ.get("KCORE_FUZZ") or 0)
+    if not seconds:
+        yield from range(MUTANTS)
+        return
+    end = time.monotonic() + seconds
+    seed = time.time_ns()
+    while time.monotonic() < end:
+        yield seed
+        seed += 1
+
+
+@pytest.mark.parametrize("kind", ["call", "program"])
+def test_mutants_of_valid_programs_run_or_are_refused(corpus, kind):
+    log = os.environ.get("KCORE_FUZZ_LOG")
+    ran = refused = 0
+    for seed in mutants():
+        mutator = Mutator(corpus, seed)
+        program = alone(mutator.call()) if kind == "call" else mutator.program()
+        if log:
+            Path(log).write_text(f"{seed} {program}")
+        try:
+            run(program, seed)
+            ran += 1
+        except REFUSALS:
+            refused += 1
+        except Exception as error:
+            raise AssertionError(f"mutant {seed}: {program}") from error
+    assert min(ran, refused) > (ran + refused) / 10, "the mutants are too tame or too wild"
 
 
 @settings(max_examples=200, deadline=None)
