@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Runs the kernel, graph and fuzz tests under AddressSanitizer and UndefinedBehaviorSanitizer, and concurrent
-# prediction under ThreadSanitizer. Needs GCC's sanitizer runtimes, cmake, ninja, and the test requirements.
+# Runs the kernel, graph and fuzz tests under AddressSanitizer and UndefinedBehaviorSanitizer, and what several
+# threads do at once under ThreadSanitizer. Needs GCC's sanitizer runtimes, cmake, ninja, and the test requirements.
 #
 #   tools/sanitize.sh                 both
 #   tools/sanitize.sh address         or: thread
+#   KCORE_FUZZ=600 tools/sanitize.sh address     fuzzes for ten minutes a test instead of half a one
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
@@ -24,14 +25,20 @@ runtime() { "${CXX:-g++}" -print-file-name="lib$1.so"; }
 mkdir -p build
 if [ "$which" != thread ]; then
   build asan address,undefined
-  # The interpreter's own allocations at exit are not leaks of ours.
-  KCORE_FUZZ=1 LD_PRELOAD="$(runtime asan):$(runtime ubsan)" PYTHONPATH=build/asan/package PYTHONMALLOC=malloc \
-    ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-    "$python" -m pytest -x -q -p no:cacheprovider tests/kernels tests/fuzz tests/graph -k 'not test_kernels_under and not forked' 
+  # The interpreter's own allocations at exit are not leaks of ours. Sizes that no machine has must raise.
+  KCORE_FUZZ=${KCORE_FUZZ:-30} KCORE_FUZZ_LOG=build/asan/mutant \
+    LD_PRELOAD="$(runtime asan):$(runtime ubsan)" PYTHONPATH=build/asan/package PYTHONMALLOC=malloc \
+    ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:allocator_may_return_null=1 \
+    UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+    "$python" -m pytest -x -q -s -p no:cacheprovider tests/kernels tests/fuzz tests/graph \
+    -k 'not test_kernels_under and not forked'
 fi
 if [ "$which" != address ]; then
   build tsan thread
-  # GCC's OpenMP runtime is not instrumented, so kernels stay on one thread; what is tested is concurrent runs of a program.
-  LD_PRELOAD="$(runtime tsan)" PYTHONPATH=build/tsan/package OMP_NUM_THREADS=1 TSAN_OPTIONS=halt_on_error=1 \
-    "$python" -m pytest -x -q -p no:cacheprovider tests/graph -k 'threads'
+  # GCC's OpenMP runtime is not instrumented, so kernels stay on one thread; what is tested is concurrent runs.
+  # At a report the process ends with status 66.
+  LD_PRELOAD="$(runtime tsan)" PYTHONPATH=build/tsan/package OMP_NUM_THREADS=1 \
+    TSAN_OPTIONS="suppressions=$PWD/tools/thread_sanitizer.supp:halt_on_error=1:second_deadlock_stack=1" \
+    "$python" -m pytest -x -q -s -p no:cacheprovider tests/graph/test_threads.py tests/models/test_model_threads.py \
+    -k 'not forked'
 fi

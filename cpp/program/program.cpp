@@ -15,14 +15,17 @@ using Clock = std::chrono::steady_clock;
 constexpr auto kInterruptInterval = std::chrono::milliseconds(20);
 constexpr std::size_t kIdleContexts = 4;  // more than this many at once are freed after use
 
+// Also of an empty tensor, the strides must be numbers: extents of zero count as one.
 std::int64_t checked_bytes(DType dtype, const Shape& shape) {
   std::int64_t bytes = static_cast<std::int64_t>(dtype_bytes(dtype));
+  bool empty = false;
   for (const std::int64_t extent : shape) {
     require(extent >= 0, "negative extent in shape " + to_string(shape));
-    require(!__builtin_mul_overflow(bytes, extent, &bytes),
+    empty = empty || extent == 0;
+    require(!__builtin_mul_overflow(bytes, std::max<std::int64_t>(extent, 1), &bytes),
             "shape " + to_string(shape) + " is too large");
   }
-  return bytes;
+  return empty ? 0 : bytes;
 }
 
 }  // namespace

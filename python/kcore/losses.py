@@ -328,16 +328,17 @@ def dice(y_true: Any, y_pred: Any, axis: Any = None) -> Any:
     y_true, y_pred = _pair(y_true, y_pred)
     overlap = ops.sum(y_true * y_pred, axis=axis)
     total = ops.sum(y_true, axis=axis) + ops.sum(y_pred, axis=axis)
-    return 1.0 - ops.divide_no_nan(2.0 * overlap, total + epsilon())
+    # Ops, as NumPy 1 turns a scalar of float32 and a Python number into float64.
+    return ops.subtract(1.0, ops.divide_no_nan(ops.multiply(2.0, overlap), ops.add(total, epsilon())))
 
 
 def tversky(y_true: Any, y_pred: Any, alpha: float = 0.5, beta: float = 0.5, axis: Any = None) -> Any:
     """``1 - tp / (tp + alpha * fp + beta * fn)``. https://arxiv.org/abs/1706.05721"""
     y_true, y_pred = _pair(y_true, y_pred)
     tp = ops.sum(y_true * y_pred, axis=axis)
-    fp = ops.sum((1.0 - y_true) * y_pred, axis=axis)
-    fn = ops.sum(y_true * (1.0 - y_pred), axis=axis)
-    return 1.0 - ops.divide_no_nan(tp, tp + alpha * fp + beta * fn + epsilon())
+    fp = ops.sum(alpha * (1.0 - y_true) * y_pred, axis=axis)
+    fn = ops.sum(beta * y_true * (1.0 - y_pred), axis=axis)
+    return ops.subtract(1.0, ops.divide_no_nan(tp, ops.add(tp + fp + fn, epsilon())))
 
 
 def _float(x: Any) -> Any:
