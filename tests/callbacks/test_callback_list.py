@@ -81,6 +81,12 @@ def test_an_object_with_a_single_hook_is_a_callback_too():
     assert foreign.epochs == 1
 
 
+@pytest.mark.parametrize("wrong", ["EarlyStopping", History, 3])
+def test_names_and_classes_are_no_callbacks(wrong):
+    with pytest.raises(TypeError, match="a callback must be an object with hooks"):
+        CallbackList([wrong])
+
+
 def test_model_params_and_order():
     calls = []
     one, two = (LambdaCallback(on_epoch_end=lambda e, logs, i=i: calls.append(i)) for i in (1, 2))

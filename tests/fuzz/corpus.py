@@ -80,7 +80,7 @@ UNCOMPILED = [
     _random("random_bernoulli", "bool", p=0.3),
     Call(
         "max_pool2d_select",
-        [((2, 4, 5, 3), "float32"), ((2, 2, 2, 3), "float32"), ((2, 4, 5, 3), "float32")],
+        [((2, 2, 2, 3), "uint8"), ((2, 4, 5, 3), "float32")],
         [((2, 2, 2, 3), "float32")],
         {"pool": (2, 2), "strides": (2, 2), "pads": (0, 0, 0, 0)},
     ),

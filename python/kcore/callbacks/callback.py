@@ -111,6 +111,9 @@ class CallbackList:
         add_history: append a ``History`` unless there is one (then it is ``.history``).
         add_progbar: append a ``ProgbarLogger`` unless there is one.
         model, params: given to each callback.
+
+    Raises:
+        TypeError: for a name or a class in place of a callback.
     """
 
     def __init__(
@@ -125,6 +128,9 @@ class CallbackList:
         from .loggers import History, ProgbarLogger
 
         self.callbacks: list[Any] = list(callbacks or [])
+        for callback in self.callbacks:
+            if not any(hasattr(callback, hook) for hook in _HOOKS) or isinstance(callback, type):
+                raise TypeError(f"a callback must be an object with hooks such as `on_epoch_end`, got {callback!r}")
         if add_progbar and not any(isinstance(callback, ProgbarLogger) for callback in self.callbacks):
             self.callbacks.append(ProgbarLogger())
         self.history = next((callback for callback in self.callbacks if isinstance(callback, History)), None)
