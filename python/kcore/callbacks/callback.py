@@ -130,7 +130,9 @@ class CallbackList:
         self.callbacks: list[Any] = list(callbacks or [])
         for callback in self.callbacks:
             if not any(hasattr(callback, hook) for hook in _HOOKS) or isinstance(callback, type):
-                raise TypeError(f"a callback must be an object with hooks such as `on_epoch_end`, got {callback!r}")
+                raise TypeError(
+                    f"a callback must be an object with hooks such as `on_epoch_end`, got {callback!r}"
+                )
         if add_progbar and not any(isinstance(callback, ProgbarLogger) for callback in self.callbacks):
             self.callbacks.append(ProgbarLogger())
         self.history = next((callback for callback in self.callbacks if isinstance(callback, History)), None)
