@@ -45,16 +45,18 @@ print(f"the first test image shows a {digit}; it is a {int(y_test[0].argmax())}"
 try:
     import matplotlib
 except ImportError:
-    print("install matplotlib to get a plot of the learning curves")
+    print("for a plot of the learning curves: pip install matplotlib")
 else:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
     for axis, name in ((left, "loss"), (right, "accuracy")):
-        axis.plot(history.history[name], label="training")
-        axis.plot(history.history[f"val_{name}"], label="test")
+        epochs = range(1, len(history.epoch) + 1)
+        axis.plot(epochs, history.history[name], label="training")
+        axis.plot(epochs, history.history[f"val_{name}"], label="test")
         axis.set(xlabel="epoch", title=name)
+        axis.xaxis.get_major_locator().set_params(integer=True)
         axis.legend()
     figure.savefig("learning_curves.png", dpi=120)
     print("learning curves: learning_curves.png")
