@@ -269,6 +269,14 @@ ConvolutionMemory forward_memory(const ConvolutionGeometry& g) {
   return needed_memory(forward_product<T>(g), g.exact);
 }
 
+template <class T>
+bool pools(const ConvolutionGeometry& g) {
+  if constexpr (sizeof(T) == sizeof(float)) {
+    return !g.exact && winograd_suits(forward_product<T>(g));
+  }
+  return false;
+}
+
 template <class T, class F>
 void for_phases(const ConvolutionGeometry& g, const F& f) {
   for (std::int64_t row = 0; row < min(g.stride_rows, g.in_rows); ++row) {
@@ -302,9 +310,11 @@ ConvolutionMemory data_gradient_memory(const ConvolutionGeometry& g) {
 
 }  // namespace
 
-const ConvolutionKernels<float> convolution_float32_table = {
-    forward<float>, forward_memory<float>, data_gradient<float>, data_gradient_memory<float>};
+const ConvolutionKernels<float> convolution_float32_table = {forward<float>, forward_memory<float>,
+                                                             pools<float>, data_gradient<float>,
+                                                             data_gradient_memory<float>};
 const ConvolutionKernels<double> convolution_float64_table = {
-    forward<double>, forward_memory<double>, data_gradient<double>, data_gradient_memory<double>};
+    forward<double>, forward_memory<double>, pools<double>, data_gradient<double>,
+    data_gradient_memory<double>};
 
 }  // namespace kcore::KCORE_ISA_NAMESPACE

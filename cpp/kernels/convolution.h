@@ -44,6 +44,8 @@ struct ConvolutionKernels {
   void (*forward)(const ConvolutionGeometry& geometry, const T* x, const T* kernel,
                   const Epilogue<T>& epilogue, T* y, void* workspace);
   ConvolutionMemory (*forward_memory)(const ConvolutionGeometry& geometry);
+  // Whether forward() can pool, after no activation or relu; y is then null.
+  bool (*pools)(const ConvolutionGeometry& geometry);
   // dx from dy. With a bias (in_channels elements) and an activation it is a transposed
   // convolution.
   void (*data_gradient)(const ConvolutionGeometry& geometry, const T* dy, const T* kernel,

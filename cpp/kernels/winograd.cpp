@@ -188,6 +188,25 @@ void transform_tile(const Grid& grid, const TilePlace& at, const float* source, 
           __attribute__((always_inline)) { transform_input(d, t); });
 }
 
+// The greatest of a window's four pixels, the first of them or the first NaN; and which it is.
+KCORE_INLINE void pool_window(const V (&window)[4], std::int64_t lanes, float* pooled,
+                              std::uint8_t* place) {
+  using Places = decltype(V{} == V{});
+  V best = window[0];
+  Places best_place{};
+#pragma GCC unroll 3
+  for (int i = 1; i < 4; ++i) {
+    const auto better = (window[i] > best) | ((window[i] != window[i]) & (best == best));
+    best = better ? window[i] : best;
+    best_place = better ? Places{} + i : best_place;
+  }
+  store_partial(pooled, best, lanes);
+  if (place == nullptr) return;
+  typedef std::uint8_t Bytes __attribute__((vector_size(kWide)));
+  const Bytes bytes = __builtin_convertvector(best_place, Bytes);
+  std::memcpy(place, &bytes, static_cast<std::size_t>(lanes));
+}
+
 // The outputs of one tile in one panel from its 36 sums, `pitch` apart.
 void finish_tile(const Product<float>& product, const TilePlace& at, const float* sums,
                  std::int64_t pitch, std::int64_t column, const Epilogue<float>& epilogue,
@@ -216,6 +235,7 @@ void finish_tile(const Product<float>& product, const TilePlace& at, const float
     }
     const V offset =
         epilogue.bias == nullptr ? V{} : load_partial(epilogue.bias + column + j, lanes);
+    V left[kOut];
 #pragma GCC unroll 4
     for (int v = 0; v < kOut; ++v) {
       V m[kTile], y[kOut];
@@ -226,6 +246,27 @@ void finish_tile(const Product<float>& product, const TilePlace& at, const float
       for (int u = 0; u < kOut; ++u) {
         y[u] += offset;
         if (epilogue.activation == Activation::relu) y[u] = maximum<float>(y[u], V{});
+      }
+      if (epilogue.pooled != nullptr) {
+#pragma GCC unroll 2
+        for (int u = 0; u < kOut; u += 2) {
+          if (v % 2 == 1 && v < valid_cols && u + 1 < valid_rows) {
+            const std::int64_t place =
+                ((at.image * (product.out_rows / 2) + (at.row + u) / 2) * (product.out_cols / 2) +
+                 (at.col + v) / 2) *
+                    filters +
+                column + j;
+            const V window[4] = {left[u], y[u], left[u + 1], y[u + 1]};
+            pool_window(window, lanes, epilogue.pooled + place,
+                        epilogue.places == nullptr ? nullptr : epilogue.places + place);
+          }
+          left[u] = y[u];
+          left[u + 1] = y[u + 1];
+        }
+        continue;
+      }
+#pragma GCC unroll 4
+      for (int u = 0; u < kOut; ++u) {
         if (u < valid_rows && v < valid_cols) {
           const std::int64_t place = start + u * row_pitch + v * col_pitch + j;
           if (epilogue.gate != nullptr) {

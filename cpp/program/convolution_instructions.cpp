@@ -2,13 +2,15 @@
 // attributes: strides, dilation (rows, cols; default 1), padding (top, bottom, left, right;
 // default 0), groups (default 1; conv2d only), and activation (default none) where a bias may
 // stand as the third input; with the flag `gate` a tensor of the shape of dx is the last input of
-// conv2d_data_gradient: dx is 0 where it isn't positive. `exact` forgoes Winograd transforms.
+// conv2d_data_gradient: dx is 0 where it isn't positive. With the flag `pool` the outputs of conv2d
+// are those of a max_pool2d of its result by windows of 2 x 2. `exact` forgoes Winograd transforms.
 // Without rows (x of 3 axes) it is a convolution in one dimension, and the attributes are those of
 // columns alone.
 #include <algorithm>
 #include <limits>
 
 #include "kernels/convolution.h"
+#include "kernels/pooling.h"
 #include "program/epilogue_attributes.h"
 #include "program/instruction.h"
 
@@ -52,16 +54,18 @@ std::int64_t output_extent(std::int64_t in, std::int64_t kernel, std::int64_t st
   return (padded - span) / stride + 1;
 }
 
-ConvolutionGeometry make_geometry(const Operand& x, const Operand& kernel, const Operand& y,
+std::string shapes_of(const Operand& x, const Operand& kernel) {
+  return "x " + to_string(x.shape) + " and kernel " + to_string(kernel.shape);
+}
+
+ConvolutionGeometry make_geometry(const Operand& x, const Operand& kernel, DType dtype,
                                   const Attributes& attributes, bool depthwise) {
-  const DType dtype = y.dtype;
   require(dtype == DType::float32 || dtype == DType::float64,
           std::string("has no kernel for ") + dtype_name(dtype));
   const std::size_t spatial = x.rank() == 3 ? 1 : 2;
   const auto rank = static_cast<std::int64_t>(spatial) + 2;
   require_tensor(x, "x", dtype, rank);
   require_tensor(kernel, "kernel", dtype, rank);
-  require_tensor(y, "y", dtype, rank);
   auto strides = list(attributes, "strides", spatial, 1, 1);
   auto dilation = list(attributes, "dilation", spatial, 1, 1);
   auto padding = list(attributes, "padding", 2 * spatial, 0, 0);
@@ -86,7 +90,7 @@ ConvolutionGeometry make_geometry(const Operand& x, const Operand& kernel, const
   g.pad_top = padding[0];
   g.pad_left = padding[2];
   g.exact = attributes.flag("exact");
-  const std::string shapes = "x " + to_string(x.shape) + " and kernel " + to_string(kernel.shape);
+  const std::string shapes = shapes_of(x, kernel);
   if (depthwise) {
     require(kernel_inputs == g.in_channels, "the channels of " + shapes + " differ");
     g.groups = g.in_channels;
@@ -109,11 +113,27 @@ ConvolutionGeometry make_geometry(const Operand& x, const Operand& kernel, const
                         static_cast<double>(g.in_cols + padding[2] + padding[3]) *
                         static_cast<double>(std::max(g.in_channels, g.out_channels));
   require(padded <= kMaxPaddedElements, "the padded images of " + shapes + " are too large");
-  Shape expected{g.batch, g.out_rows, g.out_cols, g.out_channels};
-  if (spatial == 1) expected.erase(expected.begin() + 1);
-  require(y.shape == expected,
-          shapes + " give " + to_string(expected) + ", but y has " + to_string(y.shape));
   return g;
+}
+
+void require_output(const char* what, const Operand& out, DType dtype, const Shape& shape,
+                    const Operand& x, const Operand& kernel) {
+  require_tensor(out, what, dtype, x.rank());
+  require(out.shape == shape, shapes_of(x, kernel) + " give " + to_string(shape) + ", but " + what +
+                                  " has " + to_string(out.shape));
+}
+
+// The greatest of every 2 x 2 pixels of a convolution's result.
+Pooling pooling_by_two(const ConvolutionGeometry& g) {
+  Pooling p{};
+  p.batch = g.batch;
+  p.height = g.out_rows;
+  p.width = g.out_cols;
+  p.channels = g.out_channels;
+  p.out_height = g.out_rows / 2;
+  p.out_width = g.out_cols / 2;
+  p.pool_height = p.pool_width = p.stride_y = p.stride_x = 2;
+  return p;
 }
 
 // What an instruction computes: which operand it writes.
@@ -123,17 +143,26 @@ template <class T, Pass pass, bool depthwise>
 class Convolution final : public Instruction {
  public:
   Convolution(const Operand& first, const Operand& second, const Operand& bias, const Operand& gate,
-              const Operand& out, const ConvolutionGeometry& geometry, Activation activation)
+              const Operands& outputs, const ConvolutionGeometry& geometry, Activation activation,
+              bool pooled)
       : first_(first),
         second_(second),
         bias_(bias),
         gate_(gate),
-        out_(out),
+        out_(outputs[0]),
         geometry_(geometry),
-        activation_(activation) {
+        activation_(activation),
+        pooled_(pooled) {
+    if (outputs.size() > 1) places_ = outputs[1];
     const ConvolutionMemory memory = needed_memory();
     require(memory.thread <= kMaxThreadBytes, "padding and dilation make the images too large");
     workspace_bytes_ = memory.shared;
+    if (pooled && !pools()) {  // then the result that is pooled lies behind the kernel's own memory
+      unpooled_ = (workspace_bytes_ + 63) / 64 * 64;
+      const std::int64_t pixels = geometry.batch * geometry.out_rows * geometry.out_cols;
+      workspace_bytes_ =
+          unpooled_ + pixels * geometry.out_channels * static_cast<std::int64_t>(sizeof(T));
+    }
   }
 
   void run(const Frame& frame) const override {
@@ -143,7 +172,7 @@ class Convolution final : public Instruction {
     const auto optional = [&](const Operand& operand) -> const T* {
       return operand.slot >= 0 ? frame.data<T>(operand) : nullptr;
     };
-    const Epilogue<T> epilogue{optional(bias_), activation_, optional(gate_)};
+    Epilogue<T> epilogue{optional(bias_), activation_, optional(gate_)};
     T* out = frame.data<T>(out_);
     const ConvolutionGeometry& g = geometry_;
     void* workspace = frame.workspace;
@@ -159,7 +188,16 @@ class Convolution final : public Instruction {
     } else {
       const ConvolutionKernels<T>& kernels = convolution_kernels<T>();
       if constexpr (pass == Pass::forward) {
+        auto* places = places_.slot >= 0 ? frame.data<std::uint8_t>(places_) : nullptr;
+        if (pooled_ && unpooled_ < 0) {
+          epilogue.pooled = out;
+          epilogue.places = places;
+          out = nullptr;
+        } else if (pooled_) {
+          out = reinterpret_cast<T*>(frame.workspace + unpooled_);
+        }
         kernels.forward(g, first, second, epilogue, out, workspace);
+        if (unpooled_ >= 0) pool(out, frame.data<T>(out_), places);
       } else if constexpr (pass == Pass::data_gradient) {
         kernels.data_gradient(g, first, second, epilogue, out, workspace);
       } else {
@@ -172,6 +210,22 @@ class Convolution final : public Instruction {
   double flops() const override { return geometry_.flops(); }
 
  private:
+  bool pools() const {
+    if constexpr (depthwise || pass != Pass::forward) return false;
+    const bool simple = activation_ == Activation::none || activation_ == Activation::relu;
+    return simple && convolution_kernels<T>().pools(geometry_);
+  }
+
+  void pool(const T* y, T* pooled, std::uint8_t* places) const {
+    constexpr int kind = sizeof(T) == sizeof(double);
+    const Pooling p = pooling_by_two(geometry_);
+    if (places == nullptr) {
+      pooling_kernels().max_pool[kind](p, y, pooled);
+    } else {
+      pooling_kernels().max_pool_places[kind][0](p, y, pooled, places);
+    }
+  }
+
   ConvolutionMemory needed_memory() const {
     if (out_.size() == 0) return {};
     if constexpr (depthwise) {
@@ -187,10 +241,11 @@ class Convolution final : public Instruction {
     }
   }
 
-  Operand first_, second_, bias_, gate_, out_;
+  Operand first_, second_, bias_, gate_, out_, places_;
   ConvolutionGeometry geometry_;
   Activation activation_;
-  std::int64_t workspace_bytes_ = 0;
+  bool pooled_;
+  std::int64_t workspace_bytes_ = 0, unpooled_ = -1;
 };
 
 template <Pass pass, bool depthwise>
@@ -202,15 +257,29 @@ std::unique_ptr<Instruction> make(const Operands& inputs, const Operands& output
                                                               : "x and dy";
   const bool gated = pass == Pass::data_gradient && !depthwise && attributes.flag("gate");
   const std::size_t ungated = inputs.size() - (gated ? 1 : 0);
-  require((ungated == 2 || (takes_bias && ungated == 3)) && outputs.size() == 1,
+  const bool pooled = pass == Pass::forward && !depthwise && attributes.flag("pool");
+  require((ungated == 2 || (takes_bias && ungated == 3)) &&
+              (outputs.size() == 1 || (pooled && outputs.size() == 2)),
           std::string("takes ") + names + (takes_bias ? ", optionally a bias," : "") +
-              (gated ? " a gate," : "") + " and has one output");
+              (gated ? " a gate," : "") + " and has one output" + (pooled ? ", or two" : ""));
   const Operand& x = pass == Pass::data_gradient ? outputs[0] : inputs[0];
   const Operand& kernel = pass == Pass::weight_gradient ? outputs[0] : inputs[1];
   const Operand& y = pass == Pass::forward         ? outputs[0]
                      : pass == Pass::data_gradient ? inputs[0]
                                                    : inputs[1];
-  const ConvolutionGeometry geometry = make_geometry(x, kernel, y, attributes, depthwise);
+  const DType dtype = y.dtype;
+  const ConvolutionGeometry geometry = make_geometry(x, kernel, dtype, attributes, depthwise);
+  Shape shape{geometry.batch, geometry.out_rows, geometry.out_cols, geometry.out_channels};
+  if (pooled) {
+    require(x.rank() == 4, "pools images alone");
+    shape[1] /= 2;
+    shape[2] /= 2;
+    if (outputs.size() == 2) {
+      require_output("places", outputs[1], DType::uint8, shape, x, kernel);
+    }
+  }
+  if (x.rank() == 3) shape.erase(shape.begin() + 1);
+  require_output("y", y, dtype, shape, x, kernel);
   Activation activation = Activation::none;
   if constexpr (takes_bias) {
     activation = activation_from_name(attributes.text("activation", "none"));
@@ -233,11 +302,11 @@ std::unique_ptr<Instruction> make(const Operands& inputs, const Operands& output
                 to_string(gate.shape));
   }
   if (outputs[0].dtype == DType::float32) {
-    return std::make_unique<Convolution<float, pass, depthwise>>(inputs[0], inputs[1], bias, gate,
-                                                                 outputs[0], geometry, activation);
+    return std::make_unique<Convolution<float, pass, depthwise>>(
+        inputs[0], inputs[1], bias, gate, outputs, geometry, activation, pooled);
   }
-  return std::make_unique<Convolution<double, pass, depthwise>>(inputs[0], inputs[1], bias, gate,
-                                                                outputs[0], geometry, activation);
+  return std::make_unique<Convolution<double, pass, depthwise>>(
+      inputs[0], inputs[1], bias, gate, outputs, geometry, activation, pooled);
 }
 
 const RegisterInstruction conv2d("conv2d", make<Pass::forward, false>);

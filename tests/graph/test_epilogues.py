@@ -44,6 +44,36 @@ def test_gradient_through_relu_and_convolution(fetch_gradient):
         np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5 * np.abs(want).max())
 
 
+def pooled_convolution(size=2, activation=ops.relu, data_format="channels_last"):
+    x, kernel, bias = placeholder(SHAPE), placeholder(KERNEL), placeholder((16,))
+    y = activation(ops.conv(x, kernel, padding="same", data_format="channels_last") + bias)
+    return [x, kernel, bias], y, ops.max_pool(y, size, data_format="channels_last")
+
+
+def described(inputs, fetches):
+    return Function(inputs, fetches).describe([t.shape for t in inputs])
+
+
+def test_max_pool_is_part_of_the_convolution():
+    inputs, y, pooled = pooled_convolution()
+    assert "conv2d+add+relu+max_pool2d" in described(inputs, [pooled])
+    assert "conv2d+add+relu+max_pool2d" in described(inputs, gradients(ops.sum(ops.square(pooled)), inputs))
+    assert "conv2d+add+relu+max_pool2d" not in described(inputs, [y, pooled])  # the unpooled is wanted too
+    for other in (pooled_convolution(3), pooled_convolution(2, ops.tanh)):
+        assert "max_pool2d [max_pool2d]" in described(other[0], [other[2]])
+
+
+def test_pooled_convolution_and_its_gradients():
+    inputs, y, pooled = pooled_convolution()
+    weights = rng.standard_normal(pooled.shape).astype("float32")
+    values = [*arrays()[:2], rng.standard_normal(16).astype("float32")]
+    loss = ops.sum(pooled * weights)
+    fused = Function(inputs, [pooled, *gradients(loss, inputs)])(values)
+    apart = Function(inputs, [pooled, *gradients(loss, inputs), y])(values)
+    for got, want in zip(fused, apart[:-1], strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
 def test_other_masks_are_their_own_pass():
     dy, kernel, m = placeholder(SHAPE), placeholder(KERNEL), placeholder(SHAPE)
     x = placeholder(SHAPE)

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from native import run1
+from native import run, run1
 
 from kcore import _core
 
@@ -341,6 +341,48 @@ def test_gate_after_a_bias():
     np.testing.assert_allclose(got, want, rtol=0, atol=2e-4)
 
 
+@pytest.mark.parametrize("activation", ["none", "relu", "tanh"])
+@pytest.mark.parametrize(
+    ("x_shape", "kernel_size", "filters", "dtype"),
+    [
+        pytest.param((2, 8, 10, 5), (3, 3), 4, "float32", id="direct"),
+        pytest.param((2, 7, 9, 5), (2, 2), 4, "float64", id="float64"),
+        pytest.param((3, 13, 16, 17), (3, 3), 40, "float32", id="winograd"),
+        pytest.param((2, 14, 15, 16), (3, 3), 16, "float32", id="winograd, even and odd"),
+        pytest.param((0, 8, 10, 16), (3, 3), 16, "float32", id="no images"),
+        pytest.param((2, 3, 9, 4), (3, 3), 4, "float32", id="no window"),
+    ],
+)
+def test_pooled_convolution(x_shape, kernel_size, filters, dtype, activation):
+    """As the convolution and then a max pool of 2 x 2, the places included."""
+    case = Case(x_shape, kernel_size, filters, dtype=dtype)
+    case.x[case.x < 0.5] = 0  # ties after relu, where nothing is positive
+    operands = [case.x, case.kernel, case.bias - 1]
+    attributes = {"activation": activation, **case.attributes}
+    y = run1("conv2d", operands, (case.dy.shape, dtype), **attributes)
+    shape = (y.shape[0], y.shape[1] // 2, y.shape[2] // 2, y.shape[3])
+    windows = y[:, : shape[1] * 2, : shape[2] * 2].reshape(shape[0], shape[1], 2, shape[2], 2, filters)
+    windows = windows.transpose(0, 1, 3, 2, 4, 5).reshape(*shape[:3], 4, filters)
+    outputs = [(shape, dtype), (shape, "uint8")]
+    pooled, places = run("conv2d", operands, outputs, pool=True, **attributes)
+    np.testing.assert_array_equal(pooled, windows.max(3))
+    np.testing.assert_array_equal(places, windows.argmax(3))
+    np.testing.assert_array_equal(run1("conv2d", operands, outputs[0], pool=True, **attributes), pooled)
+
+
+def test_nan_in_a_pooled_convolution():
+    x = np.ones((1, 12, 12, 16), "float32")
+    x[0, 5, 6, 3] = np.nan
+    kernel = np.ones((3, 3, 16, 16), "float32")
+    shape = (1, 5, 5, 16)
+    pooled, places = run("conv2d", [x, kernel], [(shape, "float32"), (shape, "uint8")], pool=True)
+    y = run1("conv2d", [x, kernel], ((1, 10, 10, 16), "float32"))
+    windows = y.reshape(1, 5, 2, 5, 2, 16).transpose(0, 1, 3, 2, 4, 5).reshape(1, 5, 5, 4, 16)
+    np.testing.assert_array_equal(pooled, windows.max(3))
+    np.testing.assert_array_equal(places, windows.argmax(3))
+    assert np.isnan(pooled).any()
+
+
 def test_nan_stays_where_it_is_read():
     x = np.zeros((1, 8, 8, 2), "float32")
     x[0, 4, 4, 1] = np.nan
@@ -386,6 +428,8 @@ X, KERNEL, Y = (2, 6, 6, 4), (3, 3, 4, 8), (2, 4, 4, 8)
         ([X, KERNEL, (7,)], Y, {}, r"takes a bias of 8 float32 elements, got float32 \(7,\)"),
         ([X, KERNEL], Y, {"activation": "gauss"}, "there is no activation 'gauss'"),
         ([(0, 2**40, 6, 4), KERNEL], Y, {}, "x is too large"),
+        ([X, KERNEL], Y, {"pool": True}, r"give \(2, 2, 2, 8\), but y has \(2, 4, 4, 8\)"),
+        ([(2, 6, 4), (3, 4, 8)], (2, 4, 8), {"pool": True}, "pools images alone"),
     ],
 )
 def test_errors(shapes, out, attributes, message):

@@ -128,10 +128,10 @@ def _find_epilogues(
 ) -> tuple[set[int], dict[int, list[Node]]]:
     """Products followed by a bias over the last axis, a tensor added (to a matmul), an activation, or all.
 
-    Also the mask of relu's gradient after a convolution's data gradient, and relu after a normalisation,
-    which runs at that node's place: its statistics may have readers before the relu. Returns the ids of the
-    nodes that become part of another's instruction, and for the node at whose place an instruction runs the
-    nodes that it is made of.
+    Also the mask of relu's gradient after a convolution's data gradient, a max pool of 2 x 2 after a
+    convolution, and relu after a normalisation, which runs at that node's place: its statistics may have
+    readers before the relu. Returns the ids of the nodes that become part of another's instruction, and for
+    the node at whose place an instruction runs the nodes that it is made of.
     """
     absorbed: set[int] = set()
     epilogues: dict[int, list[Node]] = {}
@@ -182,6 +182,9 @@ def _find_epilogues(
             mask = _relu_mask(members[-1], after)
             if mask is not None and only_reader(mask) is after:
                 members += [mask, after]
+        pool = only_reader(members[-1])
+        if pool is not None and _pools_by_two(members, pool):
+            members.append(pool)
         if len(members) > 1:
             absorbed.update(m.id for m in members[:-1])
             epilogues[members[-1].id] = members
@@ -198,6 +201,15 @@ def _relu_mask(before: Node, where: Node) -> Node | None:
     y, threshold = mask.inputs
     like = y.shape == out.shape == where.outputs[0].shape and y.dtype == out.dtype
     return mask if like and scalar_value(threshold) == 0 else None
+
+
+def _pools_by_two(members: list[Node], pool: Node) -> bool:
+    """Whether ``pool`` takes the greatest of every 2 x 2 pixels of what ``members`` convolve."""
+    if members[0].op.name != "conv2d" or pool.op.name != "max_pool2d":
+        return False
+    attrs = {name: tuple(pool.attrs[name]) for name in ("pool", "strides", "pads")}
+    by_two = attrs == {"pool": (2, 2), "strides": (2, 2), "pads": (0, 0, 0, 0)}
+    return by_two and members[-1].op.opcode in (None, "add", "relu")
 
 
 def _other(before: Node, add: Node) -> Tensor | None:
@@ -223,6 +235,8 @@ def _product(members: list[Node]) -> Instruction:
             operands[_place(before, node)] = _other(before, node)  # type: ignore[index, assignment]
         elif node.op.name == "greater":
             operands["gate"] = node.inputs[0]
+        elif node.op.name == "max_pool2d":
+            instruction.attrs["pool"] = True
         elif node.op.name != "where":
             instruction.attrs["activation"] = node.op.opcode
     for place in ("addend", "gate"):
