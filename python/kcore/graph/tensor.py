@@ -187,10 +187,15 @@ class Variable(Tensor):
     ):
         if isinstance(value, Tensor):
             value = value.numpy()
-        array = dtypes.as_array(value, None if dtype is None else dtypes.standardize(dtype))
-        super().__init__(array.shape, array.dtype.name)
-        self.storage = Storage(self.dtype, array.shape)
-        self.storage.write(array)
+        wanted = None if dtype is None else dtypes.standardize(dtype)
+        if wanted is not None and _repeats_zero(value):
+            super().__init__(value.shape, wanted)
+            self.storage = Storage(wanted, value.shape)  # which is zeros
+        else:
+            array = dtypes.as_array(value, wanted)
+            super().__init__(array.shape, array.dtype.name)
+            self.storage = Storage(self.dtype, array.shape)
+            self.storage.write(array)
         self._name = name or f"variable_{next(_node_ids)}"
         self.trainable = trainable
         self.constraint = constraint
@@ -253,6 +258,11 @@ class Variable(Tensor):
         copy = type(self)(self.numpy(), self.dtype, self.trainable, self._name)
         memo[id(self)] = copy
         return copy
+
+
+def _repeats_zero(value: Any) -> bool:
+    """Whether the value is one zero seen as many (``np.broadcast_to``), so that a variable needs no copy of it."""
+    return isinstance(value, np.ndarray) and value.size > 1 and not any(value.strides) and not value.flat[0]
 
 
 class UpdateScope:

@@ -198,7 +198,7 @@ class Optimizer:
 
     def initial_slot(self, name: str, weight: Variable) -> Any:
         """The first value of a weight's slot: zeros."""
-        return np.zeros(weight.shape, weight.dtype)
+        return np.broadcast_to(np.zeros((), weight.dtype), weight.shape)
 
     def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
         """Keras 3's form of ``update``: assigns the new value to ``variable``."""
