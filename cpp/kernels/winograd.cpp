@@ -235,7 +235,7 @@ void finish_tile(const Product<float>& product, const TilePlace& at, const float
     }
     const V offset =
         epilogue.bias == nullptr ? V{} : load_partial(epilogue.bias + column + j, lanes);
-    V left[kOut];
+    V left[kOut]{};
 #pragma GCC unroll 4
     for (int v = 0; v < kOut; ++v) {
       V m[kTile], y[kOut];
