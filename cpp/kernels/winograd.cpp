@@ -7,8 +7,7 @@
 // another, all within the second-level cache.
 //
 // The weight gradient is the transpose of the same: dg = G' [(B' d B) * (A dY A')] G, where *
-// sums tiles. Its 36 products have tiles for depth; a group of tiles is transformed to memory of
-// the size of the third-level cache, then every product of the group is added to its sums.
+// sums tiles: 36 products that have tiles for depth.
 #include "kernels/winograd.h"
 
 namespace kcore::KCORE_ISA_NAMESPACE {
@@ -26,17 +25,23 @@ constexpr std::int64_t kSourceBytes = 540 << 10;  // of a block's transformed in
 constexpr std::int64_t kMaxBlockTiles = 56;
 constexpr std::int64_t kTasks = 32;
 
-// B' d.
-KCORE_INLINE void transform_input(const V (&d)[kTile], V (&t)[kTile]) {
-  const V a = d[4] - 4.0f * d[2], b = d[3] - 4.0f * d[1];
-  const V c = d[4] - d[2], e = 2.0f * (d[3] - d[1]);
-  t[0] = 4.0f * d[0] - 5.0f * d[2] + d[4];
-  t[1] = a + b;
-  t[2] = a - b;
-  t[3] = c + e;
-  t[4] = c - e;
-  t[5] = 4.0f * d[1] - 5.0f * d[3] + d[5];
-}
+// B' d, by pairs: the points 1 and 2, the points 3 and 4, the first and the last. Each pair shares
+// its sums, and a third of a tile's points at a time stays in registers.
+struct InputTransform {
+  static constexpr int kSize = kTile;
+  template <int Pair>
+  KCORE_INLINE void pair(const V (&d)[kTile], V& low, V& high) {
+    if constexpr (Pair == 0) {
+      low = 4.0f * d[0] - 5.0f * d[2] + d[4];
+      high = 4.0f * d[1] - 5.0f * d[3] + d[5];
+    } else {
+      const V even = Pair == 1 ? d[4] - 4.0f * d[2] : d[4] - d[2];
+      const V odd = Pair == 1 ? d[3] - 4.0f * d[1] : 2.0f * (d[3] - d[1]);
+      low = even + odd;
+      high = even - odd;
+    }
+  }
+};
 
 // A' m.
 KCORE_INLINE void transform_output(const V (&m)[kTile], V (&y)[kOut]) {
@@ -58,16 +63,25 @@ KCORE_INLINE void transform_kernel(const V (&g)[3], V (&u)[kTile]) {
   u[5] = g[2];
 }
 
-// A y.
-KCORE_INLINE void transform_gradient(const V (&y)[kOut], V (&t)[kTile]) {
-  const V a = y[0] + y[2], b = y[1] + y[3], c = y[0] + 4.0f * y[2], d = 2.0f * y[1] + 8.0f * y[3];
-  t[0] = y[0];
-  t[1] = a + b;
-  t[2] = a - b;
-  t[3] = c + d;
-  t[4] = c - d;
-  t[5] = y[3];
-}
+// A y, by the same pairs.
+struct GradientTransform {
+  static constexpr int kSize = kOut;
+  template <int Pair>
+  KCORE_INLINE void pair(const V (&y)[kOut], V& low, V& high) {
+    if constexpr (Pair == 0) {
+      low = y[0];
+      high = y[3];
+    } else {
+      const V even = Pair == 1 ? y[0] + y[2] : y[0] + 4.0f * y[2];
+      const V odd = Pair == 1 ? y[1] + y[3] : 2.0f * y[1] + 8.0f * y[3];
+      low = even + odd;
+      high = even - odd;
+    }
+  }
+};
+
+// The first and the second point of a pair.
+constexpr int kLow[3] = {0, 1, 3}, kHigh[3] = {kTile - 1, 2, 4};
 
 // G' u.
 KCORE_INLINE void transform_sums(const V (&u)[kTile], V (&g)[3]) {
@@ -89,30 +103,42 @@ Tiles cover(const Grid& grid) {
 
 struct Plan {
   Tiles tiles;
-  std::int64_t block, blocks;  // tiles of a block; blocks
-  std::int64_t stride;         // from one tile's channels to the next's
+  std::int64_t block, blocks;      // tiles of a block; blocks
+  std::int64_t stride;             // from one tile's channels to the next's
+  std::int64_t pitch, sums_pitch;  // from one point to the next: of inputs, of sums
 };
 
-// A large power of two would map all rows of a tile to few sets of the first-level cache.
-KCORE_INLINE std::int64_t spread(std::int64_t stride) {
+// From one tile to the next: whole vectors, and no large power of two, which would map all rows of
+// a block to few sets of the first-level cache.
+KCORE_INLINE std::int64_t tile_stride(std::int64_t channels) {
+  const std::int64_t stride = round_up(channels, kWide);
   return stride % 512 == 0 ? stride + 16 : stride;
+}
+
+// From one point to the next: an odd number of cache lines, so that the 36 points that a tile's
+// transform stores to spread over the sets.
+KCORE_INLINE std::int64_t point_pitch(std::int64_t elements) {
+  constexpr std::int64_t line = 16;
+  return (ceil_div(elements, line) | 1) * line;
 }
 
 Plan make_plan(const Product<float>& product) {
   Plan plan;
   plan.tiles = cover(product.grid);
-  plan.stride = spread(product.depth_channels);
+  plan.stride = tile_stride(product.depth_channels);
   const std::int64_t affordable = kSourceBytes / (kPoints * plan.stride * 4);
   const std::int64_t wanted =
       min(min(affordable, kMaxBlockTiles), ceil_div(plan.tiles.count, kTasks));
   plan.block = max(wanted / kBlockRows, 1) * kBlockRows;
   plan.block = min(plan.block, max(plan.tiles.count, 1));
   plan.blocks = ceil_div(plan.tiles.count, plan.block);
+  plan.pitch = point_pitch(plan.block * plan.stride);
+  plan.sums_pitch = point_pitch(plan.block * kCols);
   return plan;
 }
 
 std::int64_t thread_elements(const Product<float>& product, const Plan& plan) {
-  return kPoints * plan.block * (plan.stride + kCols) + round_up(product.depth_channels, kWide);
+  return kPoints * (plan.pitch + plan.sums_pitch) + round_up(product.depth_channels, kWide);
 }
 
 struct TilePlace {
@@ -137,40 +163,47 @@ void find_pixels(const float* image, std::int64_t rows, std::int64_t cols, std::
   }
 }
 
-// Transforms a square of pixels along both axes: point p's channels go to out + p * pitch.
-template <int Size, class Transform>
-KCORE_INLINE void transform_pixels(const float* const (&pixels)[Size][Size], std::int64_t channels,
-                                   float* out, std::int64_t pitch, const Transform& transform) {
-  const auto channels_at = [&](std::int64_t c, auto load_at, auto store_at)
-      __attribute__((always_inline)) {
-    V rows_done[Size][kTile];
+// Transforms a column of a tile and stores its six points, `pitch` apart.
+template <class Transform, int Pair = 0>
+KCORE_INLINE void transform_column(const V (&d)[Transform::kSize], float* out, std::int64_t pitch) {
+  V low, high;
+  Transform::template pair<Pair>(d, low, high);
+  store(out + kLow[Pair] * kTile * pitch, low);
+  store(out + kHigh[Pair] * kTile * pitch, high);
+  if constexpr (Pair < 2) transform_column<Transform, Pair + 1>(d, out, pitch);
+}
+
+// Transforms one vector of channels of a square of pixels; point p goes to out + p * pitch.
+template <class Transform, int Pair = 0, class Load>
+KCORE_INLINE void transform_square(const float* const (&pixels)[Transform::kSize][Transform::kSize],
+                                   const Load& load_at, float* out, std::int64_t pitch) {
+  constexpr int size = Transform::kSize;
+  V low[size], high[size];
 #pragma GCC unroll 6
-    for (int i = 0; i < Size; ++i) {
-      V d[Size];
+  for (int i = 0; i < size; ++i) {
+    V d[size];
 #pragma GCC unroll 6
-      for (int j = 0; j < Size; ++j) d[j] = load_at(pixels[i][j] + c);
-      transform(d, rows_done[i]);
-    }
-#pragma GCC unroll 6
-    for (int j = 0; j < kTile; ++j) {
-      V d[Size], t[kTile];
-#pragma GCC unroll 6
-      for (int i = 0; i < Size; ++i) d[i] = rows_done[i][j];
-      transform(d, t);
-#pragma GCC unroll 6
-      for (int i = 0; i < kTile; ++i) store_at(out + (i * kTile + j) * pitch + c, t[i]);
-    }
-  };
+    for (int j = 0; j < size; ++j) d[j] = load_at(pixels[i][j]);
+    Transform::template pair<Pair>(d, low[i], high[i]);
+  }
+  transform_column<Transform>(low, out + kLow[Pair] * pitch, pitch);
+  transform_column<Transform>(high, out + kHigh[Pair] * pitch, pitch);
+  if constexpr (Pair < 2) transform_square<Transform, Pair + 1>(pixels, load_at, out, pitch);
+}
+
+// The same for `channels` of them; the last vector ends in zeros.
+template <class Transform>
+void transform_pixels(const float* const (&pixels)[Transform::kSize][Transform::kSize],
+                      std::int64_t channels, float* out, std::int64_t pitch) {
   std::int64_t c = 0;
   for (; c + kWide <= channels; c += kWide) {
-    channels_at(
-        c, [](const float* p) { return load(p); }, [](float* p, V v) { store(p, v); });
+    transform_square<Transform>(
+        pixels, [=](const float* p) { return load(p + c); }, out + c, pitch);
   }
   if (c < channels) {
     const std::int64_t rest = channels - c;
-    channels_at(
-        c, [=](const float* p) { return load_partial(p, rest); },
-        [=](float* p, V v) { store_partial(p, v, rest); });
+    transform_square<Transform>(
+        pixels, [=](const float* p) { return load_partial(p + c, rest); }, out + c, pitch);
   }
 }
 
@@ -182,10 +215,7 @@ void transform_tile(const Grid& grid, const TilePlace& at, const float* source, 
   find_pixels(source + at.image * grid.rows.source * grid.cols.source * channels, grid.rows.source,
               grid.cols.source, channels, grid.rows.origin + at.row, grid.cols.origin + at.col,
               zeros, pixels);
-  transform_pixels(
-      pixels, channels, out, pitch,
-      [](const V(&d)[kTile], V(&t)[kTile])
-          __attribute__((always_inline)) { transform_input(d, t); });
+  transform_pixels<InputTransform>(pixels, channels, out, pitch);
 }
 
 // The greatest of a window's four pixels, the first of them or the first NaN; and which it is.
@@ -381,12 +411,12 @@ void winograd_transformed(const Product<float>& product, const float* source,
     float* inputs = reinterpret_cast<float*>(
         thread_scratch(Scratch::convolution,
                        static_cast<std::size_t>(thread_elements(product, plan)) * sizeof(float)));
-    float* sums = inputs + kPoints * plan.block * plan.stride;
-    float* zeros = sums + kPoints * plan.block * kCols;
+    float* sums = inputs + kPoints * plan.pitch;
+    float* zeros = sums + kPoints * plan.sums_pitch;
     clear(zeros, channels);
     for (std::int64_t t = 0; t < tiles; ++t) {
       transform_tile(product.grid, place(plan.tiles, first + t), source, zeros,
-                     inputs + t * plan.stride, plan.block * plan.stride);
+                     inputs + t * plan.stride, plan.pitch);
     }
     const std::int64_t first_panel = task / plan.blocks * cut_panels;
     for (std::int64_t panel = first_panel; panel < min(panels, first_panel + cut_panels); ++panel) {
@@ -403,13 +433,13 @@ void winograd_transformed(const Product<float>& product, const float* source,
         tile.b = transformed + (panel * kPoints + point) * channels * kCols;
         for (std::int64_t t = 0; t < tiles; t += rows) {
           const std::int64_t used = min(rows, tiles - t);
-          tile.a = inputs + (point * plan.block + t) * plan.stride;
-          tile.c = sums + (point * plan.block + t) * kCols;
+          tile.a = inputs + point * plan.pitch + t * plan.stride;
+          tile.c = sums + point * plan.sums_pitch + t * kCols;
           (used == rows ? full : find_tile_kernel<float, ALayout::rows>(used, tile.cols))(tile);
         }
       }
       for (std::int64_t t = 0; t < tiles; ++t) {
-        finish_tile(product, place(plan.tiles, first + t), sums + t * kCols, plan.block * kCols,
+        finish_tile(product, place(plan.tiles, first + t), sums + t * kCols, plan.sums_pitch,
                     column, epilogue, out);
       }
     }
@@ -417,32 +447,6 @@ void winograd_transformed(const Product<float>& product, const float* source,
 }
 
 namespace {
-
-constexpr std::int64_t kGroupBytes = 8 << 20;  // of a group's transformed tiles
-
-struct WeightPlan {
-  Tiles tiles;
-  std::int64_t group;  // tiles of a group
-  std::int64_t x_stride, dy_stride;
-  float *x, *dy;  // point, tile, channel
-  float* sums;    // point, channel of x, channel of dy
-  float* zeros;
-};
-
-WeightPlan make_weight_plan(const Product<float>& product, Workspace& workspace) {
-  WeightPlan plan;
-  const std::int64_t channels = product.depth_channels, filters = product.group_columns;
-  plan.tiles = cover(product.grid);
-  plan.x_stride = spread(channels);
-  plan.dy_stride = spread(round_up(filters, kWide));
-  const std::int64_t tile = kPoints * (plan.x_stride + plan.dy_stride);
-  plan.group = balanced(plan.tiles.count, max(kGroupBytes / 4 / tile, 64));
-  plan.x = workspace.take<float>(kPoints * plan.group * plan.x_stride);
-  plan.dy = workspace.take<float>(kPoints * plan.group * plan.dy_stride);
-  plan.sums = workspace.take<float>(kPoints * channels * plan.dy_stride);
-  plan.zeros = workspace.take<float>(max(plan.x_stride, plan.dy_stride));
-  return plan;
-}
 
 // One tile of dy, transformed.
 void transform_gradient_tile(const Product<float>& product, const TilePlace& at, const float* dy,
@@ -452,33 +456,65 @@ void transform_gradient_tile(const Product<float>& product, const TilePlace& at,
   const float* pixels[kOut][kOut];
   find_pixels(dy + at.image * rows * cols * filters, rows, cols, filters, at.row, at.col, zeros,
               pixels);
-  transform_pixels(
-      pixels, filters, out, pitch,
-      [](const V(&y)[kOut], V(&t)[kTile])
-          __attribute__((always_inline)) { transform_gradient(y, t); });
+  transform_pixels<GradientTransform>(pixels, filters, out, pitch);
 }
 
-// Adds the product of one point over a group's tiles, `rows` of its rows from `row` on.
-void add_products(const Product<float>& product, const WeightPlan& plan, std::int64_t point,
-                  std::int64_t row, std::int64_t rows, std::int64_t tiles, bool add) {
+// Transformed tiles of x and dy, and the sums of their products.
+struct WeightBlock {
+  std::int64_t x_stride, x_pitch, dy_stride, dy_pitch;  // from tile to tile, from point to point
+  float *x, *dy;
+  float* sums;  // point, channel of x, channel of dy: dy_stride of them
+  float* zeros;
+};
+
+WeightBlock make_weight_block(const Product<float>& product, std::int64_t tiles,
+                              Workspace& workspace) {
+  WeightBlock block;
+  block.x_stride = tile_stride(product.depth_channels);
+  block.dy_stride = tile_stride(product.group_columns);
+  block.x_pitch = point_pitch(tiles * block.x_stride);
+  block.dy_pitch = point_pitch(tiles * block.dy_stride);
+  block.x = workspace.take<float>(kPoints * block.x_pitch);
+  block.dy = workspace.take<float>(kPoints * block.dy_pitch);
+  block.sums = workspace.take<float>(kPoints * product.depth_channels * block.dy_stride);
+  block.zeros = workspace.take<float>(max(block.x_stride, block.dy_stride));
+  return block;
+}
+
+// Elements of the block for each tile.
+std::int64_t weight_tile_elements(const Product<float>& product) {
+  return kPoints * (tile_stride(product.depth_channels) + tile_stride(product.group_columns));
+}
+
+// Tile `tile` of all becomes tile `slot` of the block.
+void transform_pair(const Product<float>& product, const WeightBlock& block, const TilePlace& at,
+                    const float* x, const float* dy, std::int64_t slot) {
+  transform_tile(product.grid, at, x, block.zeros, block.x + slot * block.x_stride, block.x_pitch);
+  transform_gradient_tile(product, at, dy, block.zeros, block.dy + slot * block.dy_stride,
+                          block.dy_pitch);
+}
+
+// Sums (or adds to the sums) the products of `tiles` tiles at one point, for `rows` channels of x
+// from `row` on.
+void multiply_tiles(const Product<float>& product, const WeightBlock& block, std::int64_t point,
+                    std::int64_t row, std::int64_t rows, std::int64_t tiles, bool add) {
   const std::int64_t filters = product.group_columns;
   Tile<float> tile{};
   tile.depth = tiles;
-  tile.a = plan.x + point * plan.group * plan.x_stride + row;
-  tile.a_stride = plan.x_stride;
-  tile.b_stride = plan.dy_stride;
-  tile.c_stride = plan.dy_stride;
+  tile.a = block.x + point * block.x_pitch + row;
+  tile.a_stride = block.x_stride;
+  tile.b_stride = tile.c_stride = block.dy_stride;
   tile.add = add;
   for (std::int64_t column = 0; column < filters; column += kCols) {
-    tile.b = plan.dy + point * plan.group * plan.dy_stride + column;
-    tile.c = plan.sums + (point * product.depth_channels + row) * plan.dy_stride + column;
+    tile.b = block.dy + point * block.dy_pitch + column;
+    tile.c = block.sums + (point * product.depth_channels + row) * block.dy_stride + column;
     tile.cols = min(kCols, round_up(filters - column, kWide));
     find_tile_kernel<float, ALayout::columns>(rows, tile.cols)(tile);
   }
 }
 
 // The gradients of the kernel's 3 x 3 elements between one channel of x and all of dy.
-void finish_channel(const Product<float>& product, const WeightPlan& plan, std::int64_t channel,
+void finish_channel(const Product<float>& product, const WeightBlock& block, std::int64_t channel,
                     float* dkernel) {
   const std::int64_t channels = product.depth_channels, filters = product.group_columns;
   for (std::int64_t f = 0; f < filters; f += kWide) {
@@ -488,7 +524,7 @@ void finish_channel(const Product<float>& product, const WeightPlan& plan, std::
       V sums[kTile];
 #pragma GCC unroll 6
       for (int v = 0; v < kTile; ++v) {
-        sums[v] = load(plan.sums + ((u * kTile + v) * channels + channel) * plan.dy_stride + f);
+        sums[v] = load(block.sums + ((u * kTile + v) * channels + channel) * block.dy_stride + f);
       }
       transform_sums(sums, rows_done[u]);
     }
@@ -507,6 +543,118 @@ void finish_channel(const Product<float>& product, const WeightPlan& plan, std::
   }
 }
 
+constexpr std::int64_t kPieceSums = 64 * 64;      // channels of x times channels of dy
+constexpr std::int64_t kPieceBytes = 1280 << 10;  // of a piece's block
+constexpr std::int64_t kMinPieceTiles = 32;
+
+// Few channels: a task sums the products of a piece of the tiles, transforming a block of them at
+// a time within the second-level cache.
+struct PiecePlan {
+  std::int64_t piece, pieces;  // tiles of a piece; pieces
+  std::int64_t block;          // tiles
+  float* partials;             // the gradients of the pieces but the first
+};
+
+PiecePlan make_piece_plan(const Product<float>& product, Workspace& workspace) {
+  PiecePlan plan;
+  const std::int64_t tiles = cover(product.grid).count;
+  const std::int64_t sums = kPoints * product.depth_channels * tile_stride(product.group_columns);
+  plan.piece = ceil_div(tiles, max(1, min(kTasks, tiles / kMinPieceTiles)));
+  plan.pieces = ceil_div(tiles, plan.piece);
+  const std::int64_t affordable = (kPieceBytes / 4 - sums) / weight_tile_elements(product);
+  plan.block = balanced(plan.piece, max(16, min(64, affordable)));
+  plan.partials =
+      workspace.take<float>((plan.pieces - 1) * product.depth() * product.group_columns);
+  return plan;
+}
+
+std::int64_t piece_bytes(const Product<float>& product, const PiecePlan& plan) {
+  Workspace workspace{nullptr};
+  make_weight_block(product, plan.block, workspace);
+  return workspace.bytes;
+}
+
+void run_piece(const Product<float>& product, const PiecePlan& plan, std::int64_t piece,
+               const float* x, const float* dy, float* dkernel) {
+  Workspace scratch{
+      thread_scratch(Scratch::convolution, static_cast<std::size_t>(piece_bytes(product, plan)))};
+  const WeightBlock block = make_weight_block(product, plan.block, scratch);
+  clear(block.zeros, max(block.x_stride, block.dy_stride));
+  const Tiles all = cover(product.grid);
+  const std::int64_t channels = product.depth_channels, rows = balanced(channels, kBlockRows);
+  const std::int64_t begin = piece * plan.piece, end = min(all.count, begin + plan.piece);
+  for (std::int64_t first = begin; first < end; first += plan.block) {
+    const std::int64_t tiles = min(plan.block, end - first);
+    for (std::int64_t t = 0; t < tiles; ++t) {
+      transform_pair(product, block, place(all, first + t), x, dy, t);
+    }
+    for (std::int64_t point = 0; point < kPoints; ++point) {
+      for (std::int64_t row = 0; row < channels; row += rows) {
+        multiply_tiles(product, block, point, row, min(rows, channels - row), tiles, first > begin);
+      }
+    }
+  }
+  for (std::int64_t c = 0; c < channels; ++c) finish_channel(product, block, c, dkernel);
+}
+
+void run_pieces(const Product<float>& product, const float* x, const float* dy, float* dkernel,
+                Workspace& workspace) {
+  const PiecePlan plan = make_piece_plan(product, workspace);
+  const std::int64_t size = product.depth() * product.group_columns;
+  for_tasks(true, plan.pieces, [&](std::int64_t piece) {
+    float* out = piece == 0 ? dkernel : plan.partials + (piece - 1) * size;
+    run_piece(product, plan, piece, x, dy, out);
+  });
+  if (plan.pieces == 1) return;
+  constexpr std::int64_t grain = 2048;
+  for_tasks(size * plan.pieces > kParallelElements, ceil_div(size, grain), [&](std::int64_t task) {
+    for (std::int64_t piece = 1; piece < plan.pieces; ++piece) {
+      const float* partial = plan.partials + (piece - 1) * size;
+      for (std::int64_t i = task * grain; i < min(size, (task + 1) * grain); ++i) {
+        dkernel[i] += partial[i];
+      }
+    }
+  });
+}
+
+constexpr std::int64_t kGroupBytes = 8 << 20;  // of a group's transformed tiles
+
+// Many channels: their sums exceed a cache, so a large group of tiles is transformed and every
+// point's product is added to its sums once a group.
+std::int64_t group_tiles(const Product<float>& product) {
+  return balanced(cover(product.grid).count,
+                  max(kGroupBytes / 4 / weight_tile_elements(product), 64));
+}
+
+void run_groups(const Product<float>& product, const float* x, const float* dy, float* dkernel,
+                Workspace& workspace) {
+  const std::int64_t group = group_tiles(product), channels = product.depth_channels;
+  const WeightBlock block = make_weight_block(product, group, workspace);
+  clear(block.zeros, max(block.x_stride, block.dy_stride));
+  const Tiles all = cover(product.grid);
+  const std::int64_t rows = balanced(channels, kBlockRows), bands = ceil_div(channels, rows);
+  constexpr std::int64_t grain = 8;
+  for (std::int64_t first = 0; first < all.count; first += group) {
+    const std::int64_t tiles = min(group, all.count - first);
+    for_tasks(true, ceil_div(tiles, grain), [&](std::int64_t task) {
+      for (std::int64_t t = task * grain; t < min(tiles, (task + 1) * grain); ++t) {
+        transform_pair(product, block, place(all, first + t), x, dy, t);
+      }
+    });
+    for_tasks(true, kPoints * bands, [&](std::int64_t task) {
+      const std::int64_t row = task % bands * rows;
+      multiply_tiles(product, block, task / bands, row, min(rows, channels - row), tiles,
+                     first > 0);
+    });
+  }
+  for_tasks(channels * product.group_columns > 4096, channels,
+            [&](std::int64_t channel) { finish_channel(product, block, channel, dkernel); });
+}
+
+bool by_pieces(const Product<float>& product) {
+  return product.depth_channels * product.group_columns <= kPieceSums;
+}
+
 }  // namespace
 
 bool winograd_suits_weight_gradient(const Product<float>& product) {
@@ -515,36 +663,18 @@ bool winograd_suits_weight_gradient(const Product<float>& product) {
 
 ConvolutionMemory winograd_weight_gradient_memory(const Product<float>& product) {
   Workspace workspace{nullptr};
-  make_weight_plan(product, workspace);
+  if (by_pieces(product)) {
+    const std::int64_t thread = piece_bytes(product, make_piece_plan(product, workspace));
+    return {workspace.bytes, thread};
+  }
+  make_weight_block(product, group_tiles(product), workspace);
   return {workspace.bytes, 0};
 }
 
 void winograd_weight_gradient(const Product<float>& product, const float* x, const float* dy,
                               float* dkernel, void* memory) {
   Workspace workspace{static_cast<std::byte*>(memory)};
-  const WeightPlan plan = make_weight_plan(product, workspace);
-  const std::int64_t channels = product.depth_channels;
-  clear(plan.zeros, max(plan.x_stride, plan.dy_stride));
-  const std::int64_t rows = balanced(channels, kBlockRows), bands = ceil_div(channels, rows);
-  constexpr std::int64_t grain = 8;
-  for (std::int64_t first = 0; first < plan.tiles.count; first += plan.group) {
-    const std::int64_t tiles = min(plan.group, plan.tiles.count - first);
-    for_tasks(true, ceil_div(tiles, grain), [&](std::int64_t task) {
-      for (std::int64_t t = task * grain; t < min(tiles, (task + 1) * grain); ++t) {
-        const TilePlace at = place(plan.tiles, first + t);
-        transform_tile(product.grid, at, x, plan.zeros, plan.x + t * plan.x_stride,
-                       plan.group * plan.x_stride);
-        transform_gradient_tile(product, at, dy, plan.zeros, plan.dy + t * plan.dy_stride,
-                                plan.group * plan.dy_stride);
-      }
-    });
-    for_tasks(true, kPoints * bands, [&](std::int64_t task) {
-      const std::int64_t row = task % bands * rows;
-      add_products(product, plan, task / bands, row, min(rows, channels - row), tiles, first > 0);
-    });
-  }
-  for_tasks(channels * product.group_columns > 4096, channels,
-            [&](std::int64_t channel) { finish_channel(product, plan, channel, dkernel); });
+  (by_pieces(product) ? run_pieces : run_groups)(product, x, dy, dkernel, workspace);
 }
 
 }  // namespace kcore::KCORE_ISA_NAMESPACE

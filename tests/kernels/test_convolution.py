@@ -201,6 +201,9 @@ def test_many_blocks(x_shape, filters, padding):
         ((4, 8, 8, 512), 20, (1, 1, 1, 1)),
         ((4, 8, 8, 20), 512, (1, 1, 1, 1)),
         ((1, 36, 36, 16), 72, (2, 2, 2, 2)),
+        ((2, 30, 31, 24), 33, (1, 1, 1, 1)),  # several pieces of the weight gradient
+        ((7, 11, 10, 64), 64, (1, 1, 1, 1)),  # two blocks of a piece
+        ((6, 33, 33, 80), 72, (1, 1, 1, 1)),  # two groups of it
     ],
 )
 def test_winograd(x_shape, filters, padding):
