@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 
 from contenders import LIBRARIES, Contender, importable, take_turns
-from kernels import fma_limit
+from kernels import limit_of
 from train_models import MODELS
 
 NAMES = ["kcore", "native", "onnxruntime", "openvino", "torch", "keras-tf"]
@@ -76,7 +76,7 @@ def main() -> None:
     names = [n for n in options.contenders if importable(pythons[n], LIBRARIES[n].module)]
     for absent in set(options.contenders) - set(names):
         print(f"({absent} is not installed)")
-    limit = None if options.quick else fma_limit()
+    limit = None if options.quick else limit_of("fma_limit", options.threads)
     figures: dict[str, dict] = {}
     for model in options.models:
         for batch in options.batches or BATCHES[model]:

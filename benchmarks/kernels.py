@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import math
 import os
 import shutil
@@ -148,17 +149,17 @@ FAMILIES: dict[str, Callable[[bool], Iterator[Row]]] = {
 }
 
 
-def limit(name: str, *arguments: str) -> float | None:
-    """What a native program measures (see fma_limit.cpp, triad.cpp), None without a compiler."""
+def limit_of(program: str, threads: int) -> float | None:
+    """What fma_limit.cpp (of one thread) or triad.cpp (of all) measures; None without a compiler."""
     compiler = shutil.which(os.environ.get("CXX", "c++"))
     if compiler is None:
         return None
     with tempfile.TemporaryDirectory() as folder:
-        binary = Path(folder) / name
-        source = Path(__file__).with_name(f"{name}.cpp")
+        binary = Path(folder) / program
+        source = Path(__file__).with_name(f"{program}.cpp")
         flags = ["-O3", "-march=native", "-ffp-contract=fast", "-fopenmp"]
         subprocess.run([compiler, *flags, source, "-o", binary], check=True)
-        return float(subprocess.run([binary, *arguments], check=True, capture_output=True).stdout)
+        return float(subprocess.run([binary, str(threads)], check=True, capture_output=True).stdout)
 
 
 def seconds_per_call(call: Callable[[], object], seconds: float) -> float:
@@ -184,7 +185,26 @@ def measure(row: Row, turns: int, seconds: float) -> dict[str, float]:
     return times
 
 
-def main() -> None:
+def shares(row: Row, ours: float, flops: float | None, triad: float | None) -> dict[str, float]:
+    """The shares of the limits, all threads' FMA and memory, that a call in ``ours`` seconds reaches."""
+    result = {}
+    if flops and row.flops:
+        result["fma"] = row.flops / ours / flops
+    if triad:
+        result["triad"] = row.traffic / ours / triad
+    return result
+
+
+def show(row: Row, ours: float, peers: dict[str, float], share: dict[str, float]) -> None:
+    figures = f"{ours * 1e6:8.1f} us{row.flops / ours / 1e9:8.1f}"
+    figures += f"{share['fma']:7.0%}" if "fma" in share else " " * 7
+    figures += f"{row.bytes / ours / 1e9:7.1f}"
+    figures += f"{share['triad']:7.0%}" if "triad" in share else " " * 7
+    ratios = "".join(f"   {name} {t * 1e6:9.1f} us {t / ours:5.2f}" for name, t in peers.items())
+    print(f"{row.name:42}{figures}{ratios}", flush=True)
+
+
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -193,43 +213,48 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=_core.num_threads())
     parser.add_argument("--turns", type=int, default=7, help="of each contender")
     parser.add_argument("--seconds", type=float, default=0.05, help="length of a turn")
+    parser.add_argument("--json", type=Path, help="write the figures here too")
     parser.add_argument("--quick", action="store_true", help="a few small shapes, to see that it works")
-    args = parser.parse_args()
-    unknown = set(args.families) - set(FAMILIES)
+    options = parser.parse_args()
+    unknown = set(options.families) - set(FAMILIES)
     if unknown:
         parser.error(f"no family {', '.join(sorted(unknown))}; choose from {', '.join(FAMILIES)}")
-    if args.quick:
-        args.turns, args.seconds = 1, 0.001
+    if options.quick:
+        options.turns, options.seconds = 1, 0.001
+    return options
 
+
+def main() -> None:
+    options = parse()
     # OpenBLAS, inside NumPy, reads its number of threads once, when it is loaded.
-    if os.environ.get("OPENBLAS_NUM_THREADS") != str(args.threads):
-        os.environ["OPENBLAS_NUM_THREADS"] = str(args.threads)
+    if os.environ.get("OPENBLAS_NUM_THREADS") != str(options.threads):
+        os.environ["OPENBLAS_NUM_THREADS"] = str(options.threads)
         os.execv(sys.executable, [sys.executable, *sys.argv])
-    _core.set_num_threads(args.threads)
+    _core.set_num_threads(options.threads)
     torch = peer("torch")
     if torch is not None:
-        torch.set_num_threads(args.threads)
-    fma = None if args.quick else limit("fma_limit")
-    triad = None if args.quick else limit("triad", str(args.threads))
-    print(f"{_core.isa()}, {args.threads} threads", end="")
+        torch.set_num_threads(options.threads)
+    fma = None if options.quick else limit_of("fma_limit", options.threads)
+    triad = None if options.quick else limit_of("triad", options.threads)
+    print(f"{_core.isa()}, {options.threads} threads", end="")
     print(f", {fma / 1e9:.0f} GF/s a thread" if fma else "", end="")
     print(f", triad {triad / 1e9:.1f} GB/s" if triad else "")
     print(
         f"{'':42}{'ours':>11}{'GF/s':>8}{'limit':>7}{'GB/s':>7}{'triad':>7}   each peer: time, and its time / ours"
     )
-    for family in args.families or FAMILIES:
-        for row in FAMILIES[family](args.quick):
-            if args.filter not in row.name:
+    rows = []
+    for family in options.families or FAMILIES:
+        for row in FAMILIES[family](options.quick):
+            if options.filter not in row.name:
                 continue
-            times = measure(row, args.turns, args.seconds)
-            ours = times.pop("ours")
-            rate = row.flops / ours
-            figures = f"{ours * 1e6:8.1f} us{rate / 1e9:8.1f}"
-            figures += f"{rate / fma / args.threads:7.0%}" if fma and row.flops else " " * 7
-            figures += f"{row.bytes / ours / 1e9:7.1f}"
-            figures += f"{row.traffic / ours / triad:7.0%}" if triad else " " * 7
-            peers = "".join(f"   {name} {t * 1e6:9.1f} us {t / ours:5.2f}" for name, t in times.items())
-            print(f"{row.name:42}{figures}{peers}", flush=True)
+            peers = measure(row, options.turns, options.seconds)
+            ours = peers.pop("ours")
+            share = shares(row, ours, fma and fma * options.threads, triad)
+            show(row, ours, peers, share)
+            rows.append({"family": family, "name": row.name, "ours": ours, "peers": peers, "share": share})
+    if options.json:
+        head = {"isa": _core.isa(), "threads": options.threads, "fma": fma, "triad": triad}
+        options.json.write_text(json.dumps({**head, "rows": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ def measure(peers_python: str, threads: int) -> dict:
         "train": run("train.py", sys.executable, *peers),
         "infer": run("infer.py", sys.executable, *peers),
         "kernels": run("kernels.py", peers_python, *count),
-        "kernels_one_thread": run("kernels.py", peers_python, "gemm", "convolution", "--threads", "1"),
+        "kernels_one_thread": run("kernels.py", peers_python, "gemm", "--threads", "1"),
     }
 
 
@@ -78,7 +78,7 @@ def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 def best_peer(rates: dict[str, float | None]) -> float | None:
     """The greatest rate of a contender that isn't ours."""
-    return max((r for n, r in rates.items() if not n.startswith("kcore") and r), default=None)
+    return max((r for n, r in rates.items() if n not in ("kcore", "native") and r), default=None)
 
 
 def rate_table(figures: dict[str, dict[str, float | None]], title: Callable[[str], str]) -> str:
@@ -97,9 +97,9 @@ def kernel_table(figures: dict) -> str:
     rows = []
     for row in figures["rows"]:
         peers = [f"{row['peers'][n] / row['ours']:.2f}" if n in row["peers"] else "" for n in names]
-        share = f"{row['share']:.0%}" if row.get("share") else ""
-        rows.append([row["name"], f"{row['ours'] * 1e6:,.1f}", share, *peers])
-    return table(["kernel", "µs", "share of the limit", *(f"{n} / kcore" for n in names)], rows)
+        shares = [f"{row['share'][limit]:.0%}" if limit in row["share"] else "" for limit in ("fma", "triad")]
+        rows.append([row["name"], f"{row['ours'] * 1e6:,.1f}", *shares, *peers])
+    return table(["kernel", "us", "of FMA", "of triad", *(f"{n} / kcore" for n in names)], rows)
 
 
 def machine_line(figures: dict) -> str:
@@ -107,9 +107,8 @@ def machine_line(figures: dict) -> str:
     limits = figures["kernels"]
     return (
         f"{machine['processor']}, {machine['threads']} threads, {limits['isa']}; "
-        f"{limits['flops_limit'] / 1e9:.0f} GFLOP/s of FMA a thread"
-        + (f", {limits['bytes_limit'] / 1e9:.0f} GB/s of memory (triad)" if limits.get("bytes_limit") else "")
-        + f"; kcore {machine['kcore']}, float32."
+        f"{limits['fma'] / 1e9:.0f} GFLOP/s of FMA a thread, {limits['triad'] / 1e9:.0f} GB/s of memory "
+        f"(triad); kcore {machine['kcore']}, float32."
     )
 
 
