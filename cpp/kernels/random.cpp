@@ -34,11 +34,10 @@ KCORE_INLINE void fill_groups(Group* groups, RandomStream stream, std::int64_t f
   }
 }
 
-// Calls make(words, out) for each group, `out` holding kGroup / words_each elements.
-template <class T, class F>
-void generate(void* y, std::int64_t count, std::int64_t words_each, RandomStream stream,
-              const F& make) {
-  const std::int64_t elements = kGroup / words_each, grain = kTask / elements;
+// Calls make(words, out) for each group, `out` holding so many elements.
+template <class T, std::int64_t elements, class F>
+void generate(void* y, std::int64_t count, RandomStream stream, const F& make) {
+  const std::int64_t grain = kTask / elements;
   const std::int64_t groups = (count + elements - 1) / elements;
   for_tasks(count >= kParallelElements / 2, (groups + grain - 1) / grain, [&](std::int64_t task) {
     const std::int64_t end = (task + 1) * grain < groups ? (task + 1) * grain : groups;
@@ -50,7 +49,7 @@ void generate(void* y, std::int64_t count, std::int64_t words_each, RandomStream
         if ((g + 1) * elements <= count) {
           make(batch[g - first].words, out);
         } else {
-          T rest[kGroup];
+          T rest[elements];
           make(batch[g - first].words, rest);
           std::memcpy(out, rest, static_cast<std::size_t>(count - g * elements) * sizeof(T));
         }
@@ -86,7 +85,7 @@ KCORE_INLINE double unit_double(std::uint32_t high, std::uint32_t low) {
 void uniform_floats(float* y, std::int64_t count, float low, float high, RandomStream stream) {
   const float range = high - low;
   const float last = __builtin_nextafterf(high, low);  // rounding may reach `high` itself
-  generate<float>(y, count, 1, stream, [=](const std::uint32_t* words, float* out) {
+  generate<float, kGroup>(y, count, stream, [=](const std::uint32_t* words, float* out) {
     for (std::int64_t i = 0; i < kGroup; i += kWidth<float>) {
       const Floats v = rounded(unit_floats(words + i) * range) + low;
       store<float>(out + i, v < high ? v : splat(last));
@@ -96,7 +95,7 @@ void uniform_floats(float* y, std::int64_t count, float low, float high, RandomS
 
 void uniform_doubles(double* y, std::int64_t count, double low, double high, RandomStream stream) {
   const double range = high - low, last = __builtin_nextafter(high, low);
-  generate<double>(y, count, 2, stream, [=](const std::uint32_t* words, double* out) {
+  generate<double, kGroup / 2>(y, count, stream, [=](const std::uint32_t* words, double* out) {
     for (std::int64_t i = 0; i < kGroup / 2; ++i) {
       const std::int64_t at = i / kLanes * 2 * kLanes + i % kLanes;
       const double v = rounded(unit_double(words[at], words[at + kLanes]) * range) + low;
@@ -119,7 +118,7 @@ void uniform(ElementType type, void* y, std::int64_t count, double low, double h
 template <class T>
 void uniform_narrow(void* y, std::int64_t count, std::int64_t low, std::uint64_t range,
                     RandomStream stream) {
-  generate<T>(y, count, 1, stream, [=](const std::uint32_t* words, T* out) {
+  generate<T, kGroup>(y, count, stream, [=](const std::uint32_t* words, T* out) {
     for (std::int64_t i = 0; i < kGroup; ++i) {
       out[i] = static_cast<T>(static_cast<std::uint64_t>(low) + (words[i] * range >> 32));
     }
@@ -128,15 +127,17 @@ void uniform_narrow(void* y, std::int64_t count, std::int64_t low, std::uint64_t
 
 void uniform_wide(std::int64_t* y, std::int64_t count, std::int64_t low, std::uint64_t range,
                   RandomStream stream) {
-  generate<std::int64_t>(y, count, 2, stream, [=](const std::uint32_t* words, std::int64_t* out) {
-    for (std::int64_t i = 0; i < kGroup / 2; ++i) {
-      const std::int64_t at = i / kLanes * 2 * kLanes + i % kLanes;
-      const std::uint64_t bits = static_cast<std::uint64_t>(words[at]) << 32 | words[at + kLanes];
-      const auto offset =
-          static_cast<std::uint64_t>((static_cast<unsigned __int128>(bits) * range) >> 64);
-      out[i] = static_cast<std::int64_t>(static_cast<std::uint64_t>(low) + offset);
-    }
-  });
+  generate<std::int64_t, kGroup / 2>(
+      y, count, stream, [=](const std::uint32_t* words, std::int64_t* out) {
+        for (std::int64_t i = 0; i < kGroup / 2; ++i) {
+          const std::int64_t at = i / kLanes * 2 * kLanes + i % kLanes;
+          const std::uint64_t bits =
+              static_cast<std::uint64_t>(words[at]) << 32 | words[at + kLanes];
+          const auto offset =
+              static_cast<std::uint64_t>((static_cast<unsigned __int128>(bits) * range) >> 64);
+          out[i] = static_cast<std::int64_t>(static_cast<std::uint64_t>(low) + offset);
+        }
+      });
 }
 
 void uniform_integer(ElementType type, void* y, std::int64_t count, std::int64_t low,
@@ -154,7 +155,7 @@ void uniform_integer(ElementType type, void* y, std::int64_t count, std::int64_t
 
 // Box-Muller: two words make two numbers, radius sqrt(-2 log u) and angle 2 pi v.
 void normal_floats(float* y, std::int64_t count, float mean, float deviation, RandomStream stream) {
-  generate<float>(y, count, 1, stream, [=](const std::uint32_t* words, float* out) {
+  generate<float, kGroup>(y, count, stream, [=](const std::uint32_t* words, float* out) {
     for (std::int64_t pair = 0; pair < kGroup; pair += 2 * kLanes) {
       for (std::int64_t i = pair; i < pair + kLanes; i += kWidth<float>) {
         // u in (0, 1], fine near 0, where the far tail comes from.
@@ -179,7 +180,7 @@ void normal_floats(float* y, std::int64_t count, float mean, float deviation, Ra
 
 void normal_doubles(double* y, std::int64_t count, double mean, double deviation,
                     RandomStream stream) {
-  generate<double>(y, count, 2, stream, [=](const std::uint32_t* words, double* out) {
+  generate<double, kGroup / 2>(y, count, stream, [=](const std::uint32_t* words, double* out) {
     for (std::int64_t i = 0; i < kLanes; ++i) {
       const double u = 1.0 - unit_double(words[i], words[i + kLanes]);
       const double v = unit_double(words[i + 2 * kLanes], words[i + 3 * kLanes]);
@@ -215,7 +216,7 @@ void truncated_normal(ElementType type, void* y, std::int64_t count, double mean
                       RandomStream stream) {
   if (type == ElementType::float32) {
     const float m = static_cast<float>(mean), d = static_cast<float>(deviation);
-    generate<float>(y, count, 1, stream, [=](const std::uint32_t* words, float* out) {
+    generate<float, kGroup>(y, count, stream, [=](const std::uint32_t* words, float* out) {
       for (std::int64_t i = 0; i < kGroup; i += kWidth<float>) {
         const Floats centred = (unit_floats(words + i) - 0.5f) * 2.0f + 5.9604644775390625e-8f;
         store<float>(out + i, truncated<float>(centred, m, d));
@@ -223,7 +224,7 @@ void truncated_normal(ElementType type, void* y, std::int64_t count, double mean
     });
     return;
   }
-  generate<double>(y, count, 2, stream, [=](const std::uint32_t* words, double* out) {
+  generate<double, kGroup / 2>(y, count, stream, [=](const std::uint32_t* words, double* out) {
     for (std::int64_t i = 0; i < kGroup / 2; ++i) {
       const std::int64_t at = i / kLanes * 2 * kLanes + i % kLanes;
       out[i] = unit_double(words[at], words[at + kLanes]) * 2 - 1;
@@ -234,17 +235,41 @@ void truncated_normal(ElementType type, void* y, std::int64_t count, double mean
   });
 }
 
+// Half a word decides, unless it equals the upper half of the threshold: then another word's half
+// does, of a generator whose counter is the group's first two words.
+template <class T>
+KCORE_INLINE void settle_ties(const std::uint16_t* halves, std::uint32_t threshold,
+                              RandomStream stream, T* out) {
+  const std::uint16_t upper = static_cast<std::uint16_t>(threshold >> 16);
+  std::uint16_t ties = 0;
+  for (std::int64_t i = 0; i < 2 * kGroup; ++i) ties |= halves[i] == upper;
+  if (ties == 0) return;
+  Group others[kBatch];
+  std::uint32_t counter[2];
+  std::memcpy(counter, halves, sizeof(counter));
+  const std::uint64_t first = static_cast<std::uint64_t>(counter[1] >> 8) << 32 | counter[0];
+  fill_groups(others, {~stream.key, stream.step}, static_cast<std::int64_t>(first));
+  for (std::int64_t i = 0; i < 2 * kGroup; ++i) {
+    if (halves[i] == upper) {
+      out[i] = static_cast<T>((others[i / kGroup].words[i % kGroup] >> 16) < (threshold & 0xffff));
+    }
+  }
+}
+
 template <class T>
 void bernoulli_of(void* y, std::int64_t count, double probability, RandomStream stream) {
-  // Of the 2^32 words those below the threshold; all of them need a threshold beyond 32 bits.
   const auto threshold = static_cast<std::uint64_t>(probability * 4294967296.0 + 0.5);
-  const std::uint32_t last = static_cast<std::uint32_t>(threshold - 1);
-  if (threshold == 0) {
-    for (std::int64_t i = 0; i < count; ++i) static_cast<T*>(y)[i] = 0;
+  if (threshold == 0 || threshold >> 32 != 0) {
+    for (std::int64_t i = 0; i < count; ++i) static_cast<T*>(y)[i] = static_cast<T>(threshold != 0);
     return;
   }
-  generate<T>(y, count, 1, stream, [=](const std::uint32_t* words, T* out) {
-    for (std::int64_t i = 0; i < kGroup; ++i) out[i] = static_cast<T>(words[i] <= last);
+  const std::uint32_t below = static_cast<std::uint32_t>(threshold);
+  generate<T, 2 * kGroup>(y, count, stream, [=](const std::uint32_t* words, T* out) {
+    std::uint16_t halves[2 * kGroup];
+    std::memcpy(halves, words, sizeof(halves));
+    const std::uint16_t upper = static_cast<std::uint16_t>(below >> 16);
+    for (std::int64_t i = 0; i < 2 * kGroup; ++i) out[i] = static_cast<T>(halves[i] < upper);
+    if ((below & 0xffff) != 0) settle_ties(halves, below, stream, out);
   });
 }
 

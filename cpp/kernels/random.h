@@ -27,7 +27,8 @@ struct RandomKernels {
   // Within two standard deviations of the mean.
   void (*truncated_normal)(ElementType type, void* y, std::int64_t count, double mean,
                            double deviation, RandomStream stream);
-  // One with the given probability, else zero.
+  // One with the given probability (to 2^-33), else zero. The bits are the same for every
+  // instruction set.
   void (*bernoulli)(ElementType type, void* y, std::int64_t count, double probability,
                     RandomStream stream);
   // The numbers [0, count) in random order.

@@ -159,6 +159,26 @@ def test_bernoulli(dtype):
     assert draw("random_bernoulli", 1000, dtype, p=1.0).all()
 
 
+@pytest.mark.parametrize("n", [1, 63, 64, 127, 128, 129, 300])
+def test_bernoulli_bits(n):
+    """Half a word an element, the lower half first; halves as great as the threshold's are drawn again."""
+    seed, step, key = 5, 2**40 + 7, 11
+    for p in (0.3, 0.5, 1.0 - 2.0**-16):
+        w = words((n + 1) // 2, seed, step, key)
+        halves = np.stack([w & np.uint64(0xFFFF), w >> np.uint64(16)], 1).ravel()[:n]
+        upper = int(p * 2**32) >> 16
+        got = draw("random_bernoulli", n, "bool", seed=seed, step=step, key=key, p=p)
+        np.testing.assert_array_equal(got[halves != upper], (halves < upper)[halves != upper])
+
+
+def test_bernoulli_of_small_probabilities():
+    """Below 2^-16 every one is a tie of the first draw."""
+    n = 1 << 23
+    for p in (2.0**-17, 3 * 2.0**-18, 1 - 2.0**-17):
+        ones = int(draw("random_bernoulli", n, "uint8", p=p).sum(dtype="int64"))
+        assert abs(ones - n * p) < 5 * math.sqrt(n * p * (1 - p))
+
+
 @pytest.mark.parametrize("dtype", ["int32", "int64"])
 def test_permutation(dtype):
     for n in (0, 1, 2, 31, 32, 33, 1000):
