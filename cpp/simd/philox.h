@@ -50,15 +50,13 @@ KCORE_INLINE void random_words(std::uint64_t key, std::uint64_t stream, std::uin
                                RandomWords* out) {
   constexpr std::int64_t W = kWidth<std::uint32_t>;
   Words a[Count], b[Count], c[Count], d[Count];
+  std::uint32_t lanes[W];
+  for (std::int64_t i = 0; i < W; ++i) lanes[i] = static_cast<std::uint32_t>(i);
   for (int n = 0; n < Count; ++n) {
-    std::uint32_t low[W], high[W];
-    for (std::int64_t i = 0; i < W; ++i) {
-      const std::uint64_t counter = block + static_cast<std::uint64_t>(n * W + i);
-      low[i] = static_cast<std::uint32_t>(counter);
-      high[i] = static_cast<std::uint32_t>(counter >> 32);
-    }
-    std::memcpy(&a[n], low, sizeof(Words));
-    std::memcpy(&b[n], high, sizeof(Words));
+    const std::uint64_t first = block + static_cast<std::uint64_t>(n * W);
+    const auto low = static_cast<std::uint32_t>(first);
+    a[n] = load(lanes) + low;
+    b[n] = static_cast<std::uint32_t>(first >> 32) - reinterpret_cast<Words>(a[n] < low);  // carry
     c[n] = splat(static_cast<std::uint32_t>(stream));
     d[n] = splat(static_cast<std::uint32_t>(stream >> 32));
   }
