@@ -62,10 +62,12 @@ void generate(void* y, std::int64_t count, RandomStream stream, const F& make) {
 // instruction set.
 template <class V>
 KCORE_INLINE V rounded(V v) {
-#if defined(KCORE_X86)
+#if defined(__SSE2__)
   asm("" : "+x"(v));
-#else
+#elif defined(__ARM_NEON)
   asm("" : "+w"(v));
+#else
+  asm("" : "+m"(v));
 #endif
   return v;
 }
