@@ -17,11 +17,12 @@ namespace kcore::KCORE_ISA_NAMESPACE {
 
 namespace {
 
-constexpr std::int64_t kBlockM = 448;             // rows of A
-constexpr std::int64_t kBlockPanels = 128;        // of B
-constexpr std::int64_t kFewRows = 224;            // too few to pay for packing B
-constexpr std::int64_t kPackCost = 16;            // of an element, in multiplications
-constexpr double kTaskFlops = 262144;             // less is not worth a thread's while
+constexpr std::int64_t kBlockM = 448;                    // rows of A
+constexpr std::int64_t kBlockPanels = 128;               // of B
+constexpr std::int64_t kFewRows = 224;                   // too few to pay for packing B
+constexpr std::int64_t kPackCost = 16;                   // of an element, in multiplications
+constexpr double kTaskFlops = 262144;                    // less is not worth a thread's while
+constexpr double kPassElements = 4 * kParallelElements;  // worth a team's while
 constexpr double kSharedFlops = 16 * kTaskFlops;  // of an item of a batch that the team shares
 
 KCORE_INLINE std::int64_t min(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
@@ -51,11 +52,7 @@ template <class T>
 class Blocked {
  public:
   Blocked(const Gemm<T>& gemm, bool parallel)
-      : g_(gemm),
-        parallel_(parallel && 2.0 * static_cast<double>(gemm.m) * static_cast<double>(gemm.n) *
-                                      static_cast<double>(gemm.k) >=
-                                  kParallelFlops),
-        panels_b_(ceil_div(gemm.n, kCols)) {}
+      : g_(gemm), parallel_(parallel), panels_b_(ceil_div(gemm.n, kCols)) {}
 
   // Cuts C into one task a thread. Cutting never changes a bit (see micro_kernel.h), so the grid
   // may depend on their number.
@@ -200,19 +197,22 @@ KCORE_INLINE std::int64_t task_extent(double flops, std::int64_t step) {
 template <class T>
 void multiply(const Gemm<T>& g, bool parallel) {
   if (g.m == 0 || g.n == 0) return;
-  if (g.k == 0) return Blocked<T>(g, parallel).run();
+  if (g.k == 0) return Blocked<T>(g, false).run();
   const auto m = static_cast<double>(g.m), n = static_cast<double>(g.n),
              k = static_cast<double>(g.k);
-  // Reading an operand that is used up to four times costs as much as using it four times.
-  parallel = parallel && 2 * k * (m < 4 ? 4 : m) * (n < 4 ? 4 : n) >= kParallelFlops;
+  // Where an operand or C is used less than four times, moving it takes as long as multiplying
+  // would.
+  const bool skinny = m < 4 || n < 4 || k < 4;
+  const bool long_pass = skinny && m * n + n * k + m * k >= kPassElements;
+  parallel = parallel && (long_pass || 2 * m * n * k >= kParallelFlops);
 
   // A sum over lanes costs as much as a few steps of depth.
   constexpr std::int64_t width = kWidth<T>;
   const bool row_dots = g.transpose_b && g.m <= 64 && g.k >= 10 * g.m;
   const bool column_dots =
       !g.transpose_a && g.n <= 12 && (g.k / width + 4) * g.n < g.k * ceil_div(g.n, width);
-  if (row_dots) return dots<T>(g, g.m, task_extent(8 * k, kDotCols), parallel);
-  if (column_dots) return dots<T>(g, task_extent(8 * k, 4), g.n, parallel);
+  if (row_dots) return dots<T>(g, g.m, task_extent(2 * k * (m < 4 ? 4 : m), width), parallel);
+  if (column_dots) return dots<T>(g, task_extent(2 * k * (n < 4 ? 4 : n), 4), g.n, parallel);
   if (g.n == 1 && g.transpose_a && g.c_stride == 1) {
     // The one row of the transposed product; bias and activation are every column's.
     Gemm<T> swapped = g;
@@ -226,7 +226,7 @@ void multiply(const Gemm<T>& g, bool parallel) {
     swapped.transpose_b = false;
     swapped.bias = nullptr;
     swapped.activation = Activation::none;
-    stream<T>(swapped, 1, task_extent(8 * k, 8 * width), parallel);
+    stream<T>(swapped, task_extent(8 * k, 8 * width), parallel);
     if (g.bias != nullptr) {
       for (std::int64_t i = 0; i < g.m; ++i) g.c[i] += g.bias[0];
     }
@@ -238,9 +238,11 @@ void multiply(const Gemm<T>& g, bool parallel) {
     return narrow<T>(g, task_extent(2 * n * k, kBlockCols<T>), parallel);
   }
   if (!g.transpose_b && g.m <= kStreamRows) {
-    return stream<T>(g, g.m, task_extent(8 * k, 8 * width), parallel);
+    return stream<T>(g, task_extent(8 * k, 8 * width), parallel);
   }
-  if (!g.transpose_b && g.k <= 4) return stream<T>(g, task_extent(8 * n, 1), g.n, parallel);
+  if (!g.transpose_b && g.k <= kOuterDepth) {
+    return outer<T>(g, task_extent(8 * n, 1), parallel);
+  }
   Blocked<T>(g, parallel).run();
 }
 

@@ -46,46 +46,81 @@ void stream_columns(const Gemm<T>& g, Tile<T>& tile, std::int64_t col, std::int6
 }
 
 template <class T, ALayout Layout, int Rows = kStreamRows>
-void stream_rows(const Gemm<T>& g, std::int64_t row, std::int64_t rows, std::int64_t col,
-                 std::int64_t end) {
+void stream_rows(const Gemm<T>& g, std::int64_t rows, std::int64_t col, std::int64_t end) {
   if constexpr (Rows > 1) {
-    if (rows < Rows) return stream_rows<T, Layout, Rows - 1>(g, row, rows, col, end);
+    if (rows < Rows) return stream_rows<T, Layout, Rows - 1>(g, rows, col, end);
   }
   Tile<T> tile;
   tile.depth = g.k;
-  tile.a = g.a + row * (Layout == ALayout::columns ? 1 : g.a_stride);
+  tile.a = g.a;
   tile.a_stride = g.a_stride;
   tile.b_stride = g.b_stride;
-  tile.c = g.c + row * g.c_stride;
+  tile.c = g.c;
   tile.c_stride = g.c_stride;
   tile.add = false;
-  if (g.addend != nullptr) tile.addend = g.addend + row * g.c_stride;
+  tile.addend = g.addend;
   tile.activation = g.activation;
   stream_columns<T, Rows, Layout>(g, tile, col, end);
 }
 
-// B (not transposed) is read where it lies, in long runs of columns.
+// Up to kStreamRows rows of A: B (not transposed) is read where it lies, in long runs of columns.
 template <class T>
-void stream(const Gemm<T>& g, std::int64_t rows, std::int64_t cols, bool parallel) {
-  const std::int64_t row_tasks = (g.m + rows - 1) / rows;
-  const std::int64_t col_tasks = (g.n + cols - 1) / cols;
-  const auto run = [&](std::int64_t task) {
-    const std::int64_t col = task % col_tasks * cols;
+void stream(const Gemm<T>& g, std::int64_t cols, bool parallel) {
+  for_tasks(parallel, (g.n + cols - 1) / cols, [&](std::int64_t task) {
+    const std::int64_t col = task * cols;
     const std::int64_t end = col + cols < g.n ? col + cols : g.n;
-    const std::int64_t row_end =
-        (task / col_tasks + 1) * rows < g.m ? (task / col_tasks + 1) * rows : g.m;
-    const std::int64_t step = g.k <= 4 ? 1 : kStreamRows;
-    for (std::int64_t row = task / col_tasks * rows; row < row_end; row += step) {
-      const std::int64_t count = row_end - row < step ? row_end - row : step;
-      if (g.transpose_a) {
-        stream_rows<T, ALayout::columns>(g, row, count, col, end);
-      } else {
-        stream_rows<T, ALayout::rows>(g, row, count, col, end);
-      }
+    if (g.transpose_a) {
+      stream_rows<T, ALayout::columns>(g, g.m, col, end);
+    } else {
+      stream_rows<T, ALayout::rows>(g, g.m, col, end);
     }
+  });
+}
+
+constexpr std::int64_t kOuterDepth = 4;
+
+// A row of C by a depth that is known: a pass over the rows of B that writes as it goes.
+template <class T, int Depth>
+void outer_row(const Gemm<T>& g, std::int64_t i) {
+  constexpr std::int64_t width = kWidth<T>;
+  const T* a = g.a + i * (g.transpose_a ? 1 : g.a_stride);
+  const std::int64_t a_step = g.transpose_a ? g.a_stride : 1;
+  Vec<T> x[Depth];
+#pragma GCC unroll 4
+  for (int p = 0; p < Depth; ++p) x[p] = splat<T>(a[p * a_step]);
+  T* c = g.c + i * g.c_stride;
+  const T* addend = g.addend == nullptr ? nullptr : g.addend + i * g.c_stride;
+  const bool relu = g.activation == Activation::relu;
+  const auto columns = [&](std::int64_t j, auto load_at) __attribute__((always_inline)) {
+    Vec<T> sum = x[0] * load_at(g.b + j);
+#pragma GCC unroll 4
+    for (int p = 1; p < Depth; ++p) sum += x[p] * load_at(g.b + p * g.b_stride + j);
+    if (addend != nullptr) sum += load_at(addend + j);
+    if (g.bias != nullptr) sum += load_at(g.bias + j);
+    return relu ? maximum<T>(sum, Vec<T>{}) : sum;
   };
-  const std::int64_t tasks = row_tasks * col_tasks;
-  for_tasks(parallel, tasks, run);
+  std::int64_t j = 0;
+  for (; j + width <= g.n; j += width) {
+    store(c + j, columns(j, [](const T* p) { return load(p); }));
+  }
+  if (j < g.n) {
+    const std::int64_t rest = g.n - j;
+    store_partial(c + j, columns(j, [=](const T* p) { return load_partial(p, rest); }), rest);
+  }
+  if (g.activation > Activation::relu) activate_block<T>(c, 0, 1, g.n, g.activation);
+}
+
+// Depth of 1 to kOuterDepth: every element of C costs little more than its writing.
+template <class T>
+void outer(const Gemm<T>& g, std::int64_t task_rows, bool parallel) {
+  void (*const row)(const Gemm<T>&, std::int64_t) = g.k == 1   ? outer_row<T, 1>
+                                                    : g.k == 2 ? outer_row<T, 2>
+                                                    : g.k == 3 ? outer_row<T, 3>
+                                                               : outer_row<T, 4>;
+  for_tasks(parallel, (g.m + task_rows - 1) / task_rows, [&](std::int64_t task) {
+    const std::int64_t end = (task + 1) * task_rows < g.m ? (task + 1) * task_rows : g.m;
+    for (std::int64_t i = task * task_rows; i < end; ++i) row(g, i);
+  });
 }
 
 // c[i * c_row + j * c_col] for a few rows of A and rows of the transpose of B, both contiguous in
@@ -186,6 +221,9 @@ DotKernel<T> find_dot_kernel(std::int64_t rows, std::int64_t cols) {
   if constexpr (Cols > 1) {
     if (cols < Cols) return find_dot_kernel<T, Rows, Cols - 1>(rows, cols);
   }
+  if constexpr (Rows == 1 && Cols == kDotCols && kWidth < T >> kDotCols) {
+    if (cols == kWidth<T>) return dot_kernel<T, 1, static_cast<int>(kWidth<T>)>;
+  }
   return dot_kernel<T, Rows, Cols>;
 }
 
@@ -209,28 +247,35 @@ void dots(const Gemm<T>& g, std::int64_t task_rows, std::int64_t task_cols, bool
     dot.b = b;
     dot.b_stride = g.k;
   }
+  // A single row takes as many columns as are summed over their lanes at once.
+  const std::int64_t most = g.m == 1 && kWidth<T> > kDotCols ? kWidth<T> : kDotCols;
   const std::int64_t col_tasks = (g.n + task_cols - 1) / task_cols;
   const auto run = [&](std::int64_t task) {
     const std::int64_t row = task / col_tasks * task_rows, col = task % col_tasks * task_cols;
     const std::int64_t row_end = row + task_rows < g.m ? row + task_rows : g.m;
     const std::int64_t col_end = col + task_cols < g.n ? col + task_cols : g.n;
-    const auto tile = [&](std::int64_t i, std::int64_t j) {
+    const auto tile = [&](std::int64_t i, std::int64_t j, std::int64_t cols) {
       Dot<T> here = dot;
       here.a += i * dot.a_stride;
       here.b += j * dot.b_stride;
       here.c += i * dot.c_stride + j;
       if (dot.addend != nullptr) here.addend += i * dot.c_stride + j;
       if (dot.bias != nullptr) here.bias += j;
-      find_dot_kernel<T>(row_end - i, col_end - j)(here);
+      find_dot_kernel<T>(row_end - i, cols)(here);
     };
     // The shorter side is the inner loop: it stays in the cache.
     if (g.m < g.n) {
-      for (std::int64_t j = col; j < col_end; j += kDotCols) {
-        for (std::int64_t i = row; i < row_end; i += kDotRows) tile(i, j);
+      for (std::int64_t j = col; j < col_end;) {
+        const std::int64_t left = col_end - j;
+        const std::int64_t cols = left >= most ? most : left < kDotCols ? left : kDotCols;
+        for (std::int64_t i = row; i < row_end; i += kDotRows) tile(i, j, cols);
+        j += cols;
       }
     } else {
       for (std::int64_t i = row; i < row_end; i += kDotRows) {
-        for (std::int64_t j = col; j < col_end; j += kDotCols) tile(i, j);
+        for (std::int64_t j = col; j < col_end; j += kDotCols) {
+          tile(i, j, col_end - j < kDotCols ? col_end - j : kDotCols);
+        }
       }
     }
   };

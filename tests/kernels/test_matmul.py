@@ -109,6 +109,10 @@ def test_several_blocks(shape, dtype, transpose_a, transpose_b):
         (900, 1, 200),
         (300, 10, 400),
         (400, 900, 2),
+        (700, 800, 1),
+        (70, 45, 3),
+        (9, 33, 4),
+        (1, 2100, 260),
     ],
 )
 def test_skinny(shape, dtype, transpose_a, transpose_b):
