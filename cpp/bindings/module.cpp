@@ -98,9 +98,27 @@ py::array read_storage(const Storage& storage) {
   return array;
 }
 
+Storage::Write checked_write(Storage& storage, py::handle value) {
+  return {&storage, checked_data(value, storage.dtype(), storage.shape(), false, "value")};
+}
+
 void write_storage(Storage& storage, py::handle value) {
-  const void* data = checked_data(value, storage.dtype(), storage.shape(), false, "value");
-  without_gil_if_it_waits([&](bool wait) { return storage.write(data, wait); });
+  const std::vector<Storage::Write> writes{checked_write(storage, value)};
+  without_gil_if_it_waits([&](bool wait) { return Storage::write(writes, wait); });
+}
+
+void write_storages(const std::vector<std::shared_ptr<Storage>>& storages,
+                    const std::vector<py::object>& values) {
+  if (storages.size() != values.size()) {
+    throw py::value_error("there are " + std::to_string(storages.size()) + " storages and " +
+                          std::to_string(values.size()) + " values");
+  }
+  std::vector<Storage::Write> writes;
+  for (std::size_t i = 0; i < storages.size(); ++i) {
+    if (storages[i] == nullptr) throw py::type_error("a storage is None");
+    writes.push_back(checked_write(*storages[i], values[i]));
+  }
+  without_gil_if_it_waits([&](bool wait) { return Storage::write(writes, wait); });
 }
 
 // A program with its external slots told apart: inputs, which the caller passes, then outputs,
@@ -119,8 +137,8 @@ Buffer make_buffer(py::handle object) {
   const auto residence = py::cast<std::string>(fields[0]);
   buffer.dtype = dtype_from_name(py::cast<std::string>(fields[1]));
   buffer.shape = py::cast<Shape>(fields[2]);
-  if (residence == "arena") {
-    buffer.residence = Residence::arena;
+  if (residence == "arena" || residence == "prepared") {
+    buffer.residence = residence == "arena" ? Residence::arena : Residence::prepared;
     buffer.offset = py::cast<std::int64_t>(fields[3]);
   } else if (residence == "storage") {
     buffer.residence = Residence::storage;
@@ -174,7 +192,7 @@ InstructionSpec make_spec(py::handle object) {
 
 Executable make_executable(const py::sequence& buffers, const py::sequence& instructions,
                            const std::vector<int>& inputs, const std::vector<int>& outputs,
-                           std::int64_t arena_bytes, std::int64_t commit) {
+                           std::int64_t arena_bytes, std::int64_t commit, std::int64_t prologue) {
   std::vector<Buffer> made_buffers;
   for (const py::handle buffer : buffers) made_buffers.push_back(make_buffer(buffer));
   std::vector<InstructionSpec> specs;
@@ -182,7 +200,7 @@ Executable make_executable(const py::sequence& buffers, const py::sequence& inst
   std::vector<int> external = inputs;
   external.insert(external.end(), outputs.begin(), outputs.end());
   return {std::make_shared<const Program>(std::move(made_buffers), specs, std::move(external),
-                                          arena_bytes, commit),
+                                          arena_bytes, commit, prologue),
           inputs.size()};
 }
 
@@ -397,7 +415,8 @@ PYBIND11_MODULE(_core, module) {
 
   py::class_<Executable>(module, "Program")
       .def(py::init(&make_executable), py::arg("buffers"), py::arg("instructions"),
-           py::arg("inputs"), py::arg("outputs"), py::arg("arena_bytes"), py::arg("commit"))
+           py::arg("inputs"), py::arg("outputs"), py::arg("arena_bytes"), py::arg("commit"),
+           py::arg("prologue") = 0)
       .def("run", &run, py::arg("inputs"), py::arg("seed") = 0, py::arg("step") = 0,
            py::arg("profile") = py::none(), "Runs once; returns a list of new arrays.")
       .def("run_batches", &run_program_batches, py::arg("feed"), py::arg("batches"),
@@ -405,6 +424,8 @@ PYBIND11_MODULE(_core, module) {
            py::arg("position") = py::none(),
            "Runs on up to `batches` of the feed's batches until `seconds` have passed; returns how "
            "many are done, and arrays with room for the results of all of them.")
+      .def_property_readonly("prepared_bytes",
+                             [](const Executable& self) { return self.program->prepared_bytes(); })
       .def_property_readonly("flops", [](const Executable& self) {
         py::list flops;
         for (std::size_t i = 0; i < self.program->instruction_count(); ++i) {
@@ -432,6 +453,8 @@ PYBIND11_MODULE(_core, module) {
   module.def("has_openmp", &has_openmp);
   module.def("instruction_names", &instruction_names);
   module.def("elementwise_opcodes", &elementwise_opcodes, "Name and number of arguments of each.");
+  module.def("write_storages", &write_storages, py::arg("storages"), py::arg("values"),
+             "Replaces the contents of several: no run sees some of them old and others new.");
   module.def("gather_rows", &gather_rows, py::arg("source"), py::arg("indices"), py::arg("out"),
              "Copies source[indices] into out; IndexError if an index is out of range.");
   active_isa();  // an impossible KCORE_ISA is an error of the import

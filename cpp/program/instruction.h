@@ -102,6 +102,7 @@ struct Frame {
   std::byte* workspace = nullptr;  // workspace_bytes() of the largest instruction, 64-byte aligned
   std::uint64_t seed = 0;
   std::uint64_t step = 0;
+  const std::byte* prepared = nullptr;  // what prepare() made, or null if it hasn't been called
 
   template <class T>
   T* data(const Operand& operand) const {
@@ -117,6 +118,16 @@ class Instruction {
   virtual void run(const Frame& frame) const = 0;
   // Scratch memory that run() needs; its content is undefined at the start.
   virtual std::int64_t workspace_bytes() const { return 0; }
+
+  // An operand that prepare() copies into the form that run() reads best. A program keeps the copy
+  // where the operand stays the same from run to run.
+  struct Preparable {
+    int slot = -1;
+    std::int64_t bytes = 0;
+  };
+  virtual Preparable preparable() const { return {}; }
+  virtual void prepare(const Frame&, std::byte*) const {}
+
   // Floating-point operations, for the profile.
   virtual double flops() const { return 0; }
 };

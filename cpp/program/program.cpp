@@ -28,6 +28,17 @@ std::int64_t checked_bytes(DType dtype, const Shape& shape) {
   return empty ? 0 : bytes;
 }
 
+constexpr std::int64_t kMaxPreparedBytes = std::int64_t{1} << 40;
+
+// Whether so many bytes at the offset, which is aligned, end by `end`.
+bool lies_within(std::int64_t offset, std::int64_t bytes, std::int64_t end) {
+  std::int64_t last = 0;
+  return offset >= 0 && offset % 8 == 0 && !__builtin_add_overflow(offset, bytes, &last) &&
+         last <= end;
+}
+
+std::int64_t aligned(std::int64_t bytes) { return (bytes + 63) / 64 * 64; }
+
 }  // namespace
 
 Storage::Storage(DType dtype, Shape shape)
@@ -46,22 +57,37 @@ bool Storage::read(void* to, bool wait) const {
   return true;
 }
 
-bool Storage::write(const void* from, bool wait) {
-  const StorageSet set{{}, {this}};
+bool Storage::write(const std::vector<Write>& writes, bool wait) {
+  StorageSet set;
+  for (const Write& write : writes) set.writes.push_back(write.to);
+  std::sort(set.writes.begin(), set.writes.end());
+  set.writes.erase(std::unique(set.writes.begin(), set.writes.end()), set.writes.end());
   StorageAccess access(set, wait);
   if (!access.entered() || !access.begin_writing(wait)) return false;
-  if (bytes_ > 0) std::memcpy(data(), from, bytes_);
+  for (const Write& write : writes) {
+    if (write.to->bytes_ > 0) std::memcpy(write.to->data(), write.from, write.to->bytes_);
+    write.to->note_write();
+  }
   return true;
 }
+
+struct Program::Prepared {
+  std::vector<std::uint64_t> versions;  // of the storages that the program reads alone
+  AlignedBuffer memory;                 // outputs of the prologue, then operands
+  bool operands;                        // whether those are there
+  bool claimed = false;                 // by a run that is about to add them
+};
 
 struct Program::Context {
   AlignedBuffer arena;
   AlignedBuffer workspace;
   std::vector<void*> slots;
+  std::shared_ptr<const Prepared> prepared;
 };
 
 Program::Program(std::vector<Buffer> buffers, const std::vector<InstructionSpec>& instructions,
-                 std::vector<int> external, std::int64_t arena_bytes, std::int64_t commit)
+                 std::vector<int> external, std::int64_t arena_bytes, std::int64_t commit,
+                 std::int64_t prologue)
     : buffers_(std::move(buffers)), external_(std::move(external)), arena_bytes_(arena_bytes) {
   require(arena_bytes >= 0, "negative arena size");
   std::size_t external_count = 0;
@@ -70,18 +96,21 @@ Program::Program(std::vector<Buffer> buffers, const std::vector<InstructionSpec>
     const std::string name = "buffer " + std::to_string(i);
     const std::int64_t bytes = checked_bytes(buffer.dtype, buffer.shape);
     switch (buffer.residence) {
-      case Residence::arena: {
-        std::int64_t end = 0;
-        require(buffer.offset >= 0 && buffer.offset % 8 == 0 &&
-                    !__builtin_add_overflow(buffer.offset, bytes, &end) && end <= arena_bytes,
+      case Residence::arena:
+        require(lies_within(buffer.offset, bytes, arena_bytes),
                 name + " does not lie within the arena");
         break;
-      }
       case Residence::storage:
         require(buffer.storage != nullptr, name + " has no storage");
         require(buffer.dtype == buffer.storage->dtype() &&
                     static_cast<std::size_t>(bytes) == buffer.storage->bytes(),
                 name + " does not fit its storage");
+        break;
+      case Residence::prepared:
+        require(lies_within(buffer.offset, bytes, kMaxPreparedBytes),
+                name + " does not lie within what can be prepared");
+        prologue_bytes_ = std::max(prologue_bytes_, aligned(buffer.offset + bytes));
+        prepared_.push_back(static_cast<int>(i));
         break;
       case Residence::external:
         ++external_count;
@@ -112,6 +141,8 @@ Program::Program(std::vector<Buffer> buffers, const std::vector<InstructionSpec>
   require(commit >= 0 && static_cast<std::size_t>(commit) <= instructions.size(),
           "commit is not an instruction's index");
   commit_ = static_cast<std::size_t>(commit);
+  require(prologue >= 0 && prologue <= commit, "the prologue does not end by commit");
+  prologue_ = static_cast<std::size_t>(prologue);
 
   const auto operands = [&](const std::vector<int>& slots) {
     Operands result;
@@ -127,6 +158,8 @@ Program::Program(std::vector<Buffer> buffers, const std::vector<InstructionSpec>
     workspace_bytes_ = std::max(workspace_bytes_, instructions_.back()->workspace_bytes());
   }
   collect_storages(instructions);
+  check_prologue(instructions);
+  plan_operands();
 }
 
 // What the program and those within it read and write, and where it begins to write.
@@ -139,8 +172,7 @@ void Program::collect_storages(const std::vector<InstructionSpec>& instructions)
   for (std::size_t i = 0; i < instructions.size(); ++i) {
     const std::size_t before = written.size();
     for (const int slot : instructions[i].outputs) {
-      const Buffer& buffer = buffers_[slot];
-      const Buffer& base = buffer.residence == Residence::view ? buffers_[buffer.base] : buffer;
+      const Buffer& base = buffers_[root(slot)];
       if (base.residence == Residence::storage) written.insert(base.storage.get());
     }
     for (const Program* inner : instructions[i].attributes.programs()) {
@@ -152,6 +184,49 @@ void Program::collect_storages(const std::vector<InstructionSpec>& instructions)
   storages_.writes.assign(written.begin(), written.end());
   std::set_difference(used.begin(), used.end(), written.begin(), written.end(),
                       std::back_inserter(storages_.reads));
+}
+
+int Program::root(int slot) const {
+  return buffers_[slot].residence == Residence::view ? buffers_[slot].base : slot;
+}
+
+// Whether what lies there stays the same until somebody else writes to a storage.
+bool Program::lasting(int slot) const {
+  const Buffer& buffer = buffers_[root(slot)];
+  return buffer.residence == Residence::prepared ||
+         (buffer.residence == Residence::storage &&
+          std::binary_search(storages_.reads.begin(), storages_.reads.end(), buffer.storage.get()));
+}
+
+void Program::check_prologue(const std::vector<InstructionSpec>& instructions) const {
+  std::set<int> made;
+  const auto is_prepared = [&](int slot) {
+    return buffers_[root(slot)].residence == Residence::prepared;
+  };
+  for (std::size_t i = 0; i < instructions.size(); ++i) {
+    for (const int slot : instructions[i].inputs) {
+      require(i >= prologue_ || lasting(slot), "the prologue reads what may change");
+      require(i >= prologue_ || !is_prepared(slot) || made.count(root(slot)) != 0,
+              "the prologue reads what it has not made");
+    }
+    for (const int slot : instructions[i].outputs) {
+      require(is_prepared(slot) == (i < prologue_),
+              i < prologue_ ? "the prologue writes what is not prepared"
+                            : "an instruction after the prologue writes what is prepared");
+      made.insert(root(slot));
+    }
+  }
+}
+
+// Gives each operand that can be prepared its place after the prologue's outputs.
+void Program::plan_operands() {
+  prepared_bytes_ = prologue_bytes_;
+  for (const auto& instruction : instructions_) {
+    const Instruction::Preparable operand = instruction->preparable();
+    const bool kept = operand.bytes > 0 && lasting(operand.slot);
+    operand_offsets_.push_back(kept ? prepared_bytes_ : -1);
+    if (kept) prepared_bytes_ += aligned(operand.bytes);
+  }
 }
 
 Program::~Program() = default;
@@ -180,7 +255,59 @@ std::unique_ptr<Program::Context> Program::acquire() const {
   return context;
 }
 
+bool Program::up_to_date(const Prepared& prepared) const {
+  for (std::size_t i = 0; i < storages_.reads.size(); ++i) {
+    if (prepared.versions[i] != storages_.reads[i]->version()) return false;
+  }
+  return true;
+}
+
+// Gives the run what is prepared: as it is, or made by this run.
+void Program::take_prepared(Context& context) const {
+  if (prepared_bytes_ == 0) return;
+  bool operands = false;
+  {
+    const std::lock_guard<std::mutex> lock(run_mutex());
+    if (latest_ != nullptr && up_to_date(*latest_)) {
+      context.prepared = latest_;
+      operands = !latest_->operands && !latest_->claimed;
+      latest_->claimed = true;
+    }
+  }
+  if (context.prepared == nullptr || operands) {
+    std::shared_ptr<Prepared> made = prepare(context, operands);
+    context.prepared = made;
+    const std::lock_guard<std::mutex> lock(run_mutex());
+    latest_.swap(made);
+  }
+  place_prepared(context, *context.prepared);
+}
+
+void Program::place_prepared(Context& context, const Prepared& prepared) const {
+  for (const int slot : prepared_) {
+    context.slots[slot] = prepared.memory.data() + buffers_[slot].offset;
+  }
+  for (const int view : views_) context.slots[view] = context.slots[buffers_[view].base];
+}
+
+std::shared_ptr<Program::Prepared> Program::prepare(Context& context, bool operands) const {
+  auto made = std::make_shared<Prepared>();
+  for (const Storage* storage : storages_.reads) made->versions.push_back(storage->version());
+  made->memory =
+      AlignedBuffer(static_cast<std::size_t>(operands ? prepared_bytes_ : prologue_bytes_));
+  made->operands = operands || prepared_bytes_ == prologue_bytes_;
+  place_prepared(context, *made);
+  const Frame frame{context.slots.data(), context.workspace.data()};
+  for (std::size_t i = 0; i < prologue_; ++i) instructions_[i]->run(frame);
+  for (std::size_t i = 0; operands && i < instructions_.size(); ++i) {
+    if (operand_offsets_[i] < 0) continue;
+    instructions_[i]->prepare(frame, made->memory.data() + operand_offsets_[i]);
+  }
+  return made;
+}
+
 void Program::release(std::unique_ptr<Context> context) const {
+  context->prepared.reset();
   const std::lock_guard<std::mutex> lock(run_mutex());
   if (idle_.size() < kIdleContexts) idle_.push_back(std::move(context));
 }
@@ -191,13 +318,20 @@ bool Program::run(void* const* addresses, std::uint64_t seed, std::uint64_t step
   auto context = acquire();
   for (std::size_t i = 0; i < external_.size(); ++i) context->slots[external_[i]] = addresses[i];
   for (const int view : views_) context->slots[view] = context->slots[buffers_[view].base];
-  const Frame frame{context->slots.data(), context->workspace.data(), seed, step};
+  take_prepared(*context);
+  Frame frame{context->slots.data(), context->workspace.data(), seed, step};
+  const std::byte* operands = context->prepared != nullptr && context->prepared->operands
+                                  ? context->prepared->memory.data()
+                                  : nullptr;
   const bool watched = interrupted || seconds != nullptr;
   auto last = watched ? Clock::now() : Clock::time_point();
   auto polled = last;
   bool finished = true;
-  for (std::size_t i = 0; i < instructions_.size(); ++i) {
+  if (seconds != nullptr) std::fill_n(seconds, prologue_, 0.0);
+  for (std::size_t i = prologue_; i < instructions_.size(); ++i) {
     if (i == first_write_) access.begin_writing();
+    frame.prepared =
+        operands != nullptr && operand_offsets_[i] >= 0 ? operands + operand_offsets_[i] : nullptr;
     instructions_[i]->run(frame);
     if (!watched) continue;
     const auto now = Clock::now();
@@ -211,6 +345,7 @@ bool Program::run(void* const* addresses, std::uint64_t seed, std::uint64_t step
       }
     }
   }
+  for (const Storage* storage : storages_.writes) storage->note_write();
   release(std::move(context));
   return finished;
 }

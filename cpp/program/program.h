@@ -19,12 +19,20 @@ class Storage {
   std::size_t bytes() const { return bytes_; }
   std::byte* data() const { return buffer_.data(); }
 
-  // Copies the content out or in, once no run is in the way. False, with nothing done, if that
-  // means to wait and `wait` is false.
+  // Copies the content out, or those of several in together, once no run is in the way. False, with
+  // nothing done, if that means to wait and `wait` is false.
   bool read(void* to, bool wait) const;
-  bool write(const void* from, bool wait);
+  struct Write {
+    Storage* to;
+    const void* from;
+  };
+  static bool write(const std::vector<Write>& writes, bool wait);
 
   StorageTraffic& traffic() const { return traffic_; }
+
+  // Differs from one content to the next. Whoever may read or write the content may call these.
+  std::uint64_t version() const { return version_; }
+  void note_write() const { ++version_; }
 
  private:
   DType dtype_;
@@ -32,12 +40,14 @@ class Storage {
   std::size_t bytes_;
   AlignedBuffer buffer_;
   mutable StorageTraffic traffic_;
+  mutable std::uint64_t version_ = 0;
 };
 
 // Where a slot's data lies.
 enum class Residence {
   arena,     // in the run's own memory, at an offset that the planner chose
   storage,   // in a Storage: a variable or a constant
+  prepared,  // in memory that all runs read, at an offset: what the prologue makes
   external,  // wherever the caller of run() says: an input or an output
   view,      // where another slot lies
 };
@@ -46,7 +56,7 @@ struct Buffer {
   Residence residence = Residence::arena;
   DType dtype = DType::float32;
   Shape shape;
-  std::int64_t offset = 0;           // arena only
+  std::int64_t offset = 0;           // arena and prepared only
   std::shared_ptr<Storage> storage;  // storage only
   int base = -1;                     // view only: a slot that is not itself a view
 };
@@ -58,13 +68,19 @@ struct InstructionSpec {
   Attributes attributes;
 };
 
+// What depends on nothing but storages that the program doesn't write is made anew only when one of
+// them has changed: the outputs of the prologue, and operands in the form that their instructions
+// read best (Instruction::preparable), these as soon as a second run finds the storages unchanged.
 class Program {
  public:
   // `external` lists the slots that run() is given addresses for, in the caller's order.
   // Instructions from `commit` on may write to storage: a run is never interrupted after that.
+  // The first `prologue` instructions make the prepared buffers, from storages that no instruction
+  // writes and from one another.
   // Throws InvalidProgram if anything in it could read or write outside a buffer.
   Program(std::vector<Buffer> buffers, const std::vector<InstructionSpec>& instructions,
-          std::vector<int> external, std::int64_t arena_bytes, std::int64_t commit);
+          std::vector<int> external, std::int64_t arena_bytes, std::int64_t commit,
+          std::int64_t prologue = 0);
   ~Program();
 
   // Called between instructions, at most every few milliseconds, until the first one that may
@@ -73,7 +89,8 @@ class Program {
 
   // Runs every instruction. Any number of threads may call it at once; it waits for runs that
   // write what it reads or writes.
-  // `addresses`: one for each external slot. `seconds`: if not null, one time per instruction.
+  // `addresses`: one for each external slot. `seconds`: if not null, one time per instruction, 0
+  // for the prologue.
   bool run(void* const* addresses, std::uint64_t seed, std::uint64_t step,
            const Interrupted& interrupted, double* seconds = nullptr) const;
 
@@ -82,14 +99,24 @@ class Program {
   const StorageSet& storages() const { return storages_; }
   std::int64_t external_bytes(std::size_t index) const { return external_bytes_[index]; }
   std::int64_t arena_bytes() const { return arena_bytes_; }
+  std::int64_t prepared_bytes() const { return prepared_bytes_; }
   std::size_t instruction_count() const { return instructions_.size(); }
   double flops(std::size_t instruction) const { return instructions_[instruction]->flops(); }
 
  private:
   struct Context;
+  struct Prepared;
   std::unique_ptr<Context> acquire() const;
   void release(std::unique_ptr<Context> context) const;
   void collect_storages(const std::vector<InstructionSpec>& instructions);
+  void check_prologue(const std::vector<InstructionSpec>& instructions) const;
+  void plan_operands();
+  int root(int slot) const;
+  bool lasting(int slot) const;
+  bool up_to_date(const Prepared& prepared) const;
+  void take_prepared(Context& context) const;
+  void place_prepared(Context& context, const Prepared& prepared) const;
+  std::shared_ptr<Prepared> prepare(Context& context, bool operands) const;
 
   std::vector<Buffer> buffers_;
   std::vector<std::unique_ptr<Instruction>> instructions_;
@@ -98,10 +125,15 @@ class Program {
   std::vector<int> views_;
   std::int64_t arena_bytes_;
   std::int64_t workspace_bytes_ = 0;
-  std::size_t commit_;
+  std::size_t commit_, prologue_;
   StorageSet storages_;
-  std::size_t first_write_;  // the first instruction that writes to storage
-  mutable std::vector<std::unique_ptr<Context>> idle_;  // guarded by run_mutex()
+  std::size_t first_write_;                    // the first instruction that writes to storage
+  std::vector<int> prepared_;                  // slots
+  std::vector<std::int64_t> operand_offsets_;  // of each instruction's prepared operand, or -1
+  std::int64_t prologue_bytes_ = 0, prepared_bytes_ = 0;
+  // Guarded by run_mutex().
+  mutable std::vector<std::unique_ptr<Context>> idle_;
+  mutable std::shared_ptr<Prepared> latest_;
 };
 
 }  // namespace kcore
