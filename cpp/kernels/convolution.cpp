@@ -44,6 +44,11 @@ Depth pixel_depth(const Product<T>& product, const Blocks& blocks) {
 }
 
 template <class T>
+std::int64_t packed_elements(const Product<T>& product, const Plan<T>& plan) {
+  return product.groups * plan.panels * plan.panel_size;
+}
+
+template <class T>
 Plan<T> make_plan(const Product<T>& product, Workspace& workspace) {
   Plan<T> plan;
   const Grid& grid = product.grid;
@@ -56,7 +61,7 @@ Plan<T> make_plan(const Product<T>& product, Workspace& workspace) {
   plan.panels = ceil_div(product.group_columns, plan.panel_cols);
   plan.b_stride = plan.narrow ? narrow_stride<T>(plan.depth) : kBlockCols<T>;
   plan.panel_size = plan.panel_cols * (plan.narrow ? plan.b_stride : product.depth());
-  plan.packed = workspace.take<T>(product.groups * plan.panels * plan.panel_size);
+  plan.packed = workspace.take<T>(packed_elements(product, plan));
   const std::int64_t block_pixels = plan.blocks.images * plan.blocks.rows * grid.cols.out;
   plan.a_rows = workspace.take<std::int64_t>(block_pixels);
   plan.c_rows = workspace.take<std::int64_t>(block_pixels);
@@ -136,15 +141,23 @@ void run_panel(const Grid& grid, const Block& block, const Plan<T>& plan,
 }
 
 template <class T>
-void run(const Product<T>& product, const T* source, const T* kernel, const Epilogue<T>& epilogue,
-         T* out, void* memory) {
+void pack(const Product<T>& product, const Plan<T>& plan, const T* kernel, T* packed) {
+  plan.narrow ? pack_narrow(product, plan.depth, kernel, packed)
+              : pack_kernel(product, kernel, packed);
+}
+
+template <class T>
+void run(const Product<T>& product, const T* source, const T* kernel, const T* packed,
+         const Epilogue<T>& epilogue, T* out, void* memory) {
   const Grid& grid = product.grid;
   if (grid.batch * grid.rows.out * grid.cols.out * product.out_channels() == 0) return;
   Workspace workspace{static_cast<std::byte*>(memory)};
   const Plan<T> plan = make_plan(product, workspace);
   const Blocks& blocks = plan.blocks;
-  plan.narrow ? pack_narrow(product, plan.depth, kernel, plan.packed)
-              : pack_kernel(product, kernel, plan.packed);
+  if (packed == nullptr) {
+    pack(product, plan, kernel, plan.packed);
+    packed = plan.packed;
+  }
   set_offsets(product, plan);
 
   const std::int64_t panels = product.groups * plan.panels;
@@ -177,8 +190,8 @@ void run(const Product<T>& product, const T* source, const T* kernel, const Epil
                   GatherTile<T> tile;
                   tile.depth = plan.depth;
                   tile.a = block_start + group * product.depth_channels;
-                  tile.b = plan.packed +
-                           (plan.narrow ? out_column * plan.b_stride : panel * plan.panel_size);
+                  tile.b =
+                      packed + (plan.narrow ? out_column * plan.b_stride : panel * plan.panel_size);
                   tile.b_stride = plan.b_stride;
                   tile.c = block_out + out_column;
                   tile.cols = min(plan.panel_cols, product.group_columns - column);
@@ -219,20 +232,25 @@ void run_pointwise(const Product<T>& product, const T* source, const T* kernel,
   gemm_kernels<T>().gemm(gemm);
 }
 
-// The way for a product's shape: the same every run. Whether it heeded the gate.
+// The way for a product's shape: the same every run, and from the kernel as from its prepared form.
+// Whether it heeded the gate.
 template <class T>
 bool compute(const Product<T>& product, bool exact, const T* source, const T* kernel,
-             const Epilogue<T>& epilogue, T* out, void* workspace) {
+             const T* prepared, const Epilogue<T>& epilogue, T* out, void* workspace) {
   if constexpr (sizeof(T) == sizeof(float)) {
     if (!exact && winograd_suits(product)) {
-      winograd(product, source, kernel, epilogue, out, workspace);
+      if (prepared != nullptr) {
+        winograd_transformed(product, source, prepared, epilogue, out, workspace);
+      } else {
+        winograd(product, source, kernel, epilogue, out, workspace);
+      }
       return true;
     }
   }
   if (is_pointwise(product)) {
     run_pointwise(product, source, kernel, epilogue, out);
   } else {
-    run(product, source, kernel, epilogue, out, workspace);
+    run(product, source, kernel, prepared, epilogue, out, workspace);
   }
   return false;
 }
@@ -259,9 +277,32 @@ ConvolutionMemory needed_memory(const Product<T>& product, bool exact) {
 }
 
 template <class T>
-void forward(const ConvolutionGeometry& g, const T* x, const T* kernel, const Epilogue<T>& epilogue,
-             T* y, void* workspace) {
-  compute(forward_product<T>(g), g.exact, x, kernel, epilogue, y, workspace);
+void forward(const ConvolutionGeometry& g, const T* x, const T* kernel, const T* prepared,
+             const Epilogue<T>& epilogue, T* y, void* workspace) {
+  compute(forward_product<T>(g), g.exact, x, kernel, prepared, epilogue, y, workspace);
+}
+
+template <class T>
+std::int64_t prepared_elements(const ConvolutionGeometry& g) {
+  const Product<T> product = forward_product<T>(g);
+  if constexpr (sizeof(T) == sizeof(float)) {
+    if (!g.exact && winograd_suits(product)) return winograd_kernel_elements(product);
+  }
+  if (is_pointwise(product)) return 0;
+  Workspace workspace{nullptr};
+  return packed_elements(product, make_plan(product, workspace));
+}
+
+template <class T>
+void prepare(const ConvolutionGeometry& g, const T* kernel, T* prepared) {
+  const Product<T> product = forward_product<T>(g);
+  if constexpr (sizeof(T) == sizeof(float)) {
+    if (!g.exact && winograd_suits(product)) {
+      return winograd_transform_kernel(product, kernel, prepared);
+    }
+  }
+  Workspace workspace{nullptr};
+  pack(product, make_plan(product, workspace), kernel, prepared);
 }
 
 template <class T>
@@ -291,7 +332,7 @@ void data_gradient(const ConvolutionGeometry& g, const T* dy, const T* kernel,
                    const Epilogue<T>& epilogue, T* dx, void* workspace) {
   bool gated = true;
   for_phases<T>(g, [&](const Product<T>& product) {
-    gated = compute(product, g.exact, dy, kernel, epilogue, dx, workspace) && gated;
+    gated = compute<T>(product, g.exact, dy, kernel, nullptr, epilogue, dx, workspace) && gated;
   });
   if (epilogue.gate != nullptr && !gated) {
     apply_gate(epilogue.gate, g.batch * g.in_rows * g.in_cols * g.in_channels, dx);
@@ -310,11 +351,19 @@ ConvolutionMemory data_gradient_memory(const ConvolutionGeometry& g) {
 
 }  // namespace
 
-const ConvolutionKernels<float> convolution_float32_table = {forward<float>, forward_memory<float>,
-                                                             pools<float>, data_gradient<float>,
+const ConvolutionKernels<float> convolution_float32_table = {forward<float>,
+                                                             forward_memory<float>,
+                                                             pools<float>,
+                                                             prepared_elements<float>,
+                                                             prepare<float>,
+                                                             data_gradient<float>,
                                                              data_gradient_memory<float>};
-const ConvolutionKernels<double> convolution_float64_table = {
-    forward<double>, forward_memory<double>, pools<double>, data_gradient<double>,
-    data_gradient_memory<double>};
+const ConvolutionKernels<double> convolution_float64_table = {forward<double>,
+                                                              forward_memory<double>,
+                                                              pools<double>,
+                                                              prepared_elements<double>,
+                                                              prepare<double>,
+                                                              data_gradient<double>,
+                                                              data_gradient_memory<double>};
 
 }  // namespace kcore::KCORE_ISA_NAMESPACE

@@ -40,12 +40,16 @@ struct ConvolutionMemory {
 
 template <class T>
 struct ConvolutionKernels {
-  // The epilogue of a convolution has no gate.
+  // y = epilogue(convolution(x, kernel)), from the kernel or, unless null, from what prepare() made
+  // of it. The epilogue has no gate.
   void (*forward)(const ConvolutionGeometry& geometry, const T* x, const T* kernel,
-                  const Epilogue<T>& epilogue, T* y, void* workspace);
+                  const T* prepared, const Epilogue<T>& epilogue, T* y, void* workspace);
   ConvolutionMemory (*forward_memory)(const ConvolutionGeometry& geometry);
   // Whether forward() can pool, after no activation or relu; y is then null.
   bool (*pools)(const ConvolutionGeometry& geometry);
+  // The kernel in the order in which forward() reads it; 0 elements where it reads it as it is.
+  std::int64_t (*prepared_elements)(const ConvolutionGeometry& geometry);
+  void (*prepare)(const ConvolutionGeometry& geometry, const T* kernel, T* prepared);
   // dx from dy. With a bias (in_channels elements) and an activation it is a transposed
   // convolution.
   void (*data_gradient)(const ConvolutionGeometry& geometry, const T* dy, const T* kernel,

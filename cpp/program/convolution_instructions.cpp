@@ -196,7 +196,8 @@ class Convolution final : public Instruction {
         } else if (pooled_) {
           out = reinterpret_cast<T*>(frame.workspace + unpooled_);
         }
-        kernels.forward(g, first, second, epilogue, out, workspace);
+        const T* prepared = reinterpret_cast<const T*>(frame.prepared);
+        kernels.forward(g, first, second, prepared, epilogue, out, workspace);
         if (unpooled_ >= 0) pool(out, frame.data<T>(out_), places);
       } else if constexpr (pass == Pass::data_gradient) {
         kernels.data_gradient(g, first, second, epilogue, out, workspace);
@@ -204,6 +205,16 @@ class Convolution final : public Instruction {
         convolution_weights_kernels<T>().weight_gradient(g, first, second, out, workspace);
       }
     }
+  }
+
+  Preparable preparable() const override {
+    if (pass != Pass::forward || depthwise || out_.size() == 0) return {};
+    const std::int64_t elements = convolution_kernels<T>().prepared_elements(geometry_);
+    return {second_.slot, elements * static_cast<std::int64_t>(sizeof(T))};
+  }
+  void prepare(const Frame& frame, std::byte* to) const override {
+    const T* kernel = frame.data<T>(second_);
+    convolution_kernels<T>().prepare(geometry_, kernel, reinterpret_cast<T*>(to));
   }
 
   std::int64_t workspace_bytes() const override { return workspace_bytes_; }
