@@ -72,7 +72,7 @@ bool Storage::write(const std::vector<Write>& writes, bool wait) {
 }
 
 struct Program::Prepared {
-  std::vector<std::uint64_t> versions;  // of the storages that the program reads alone
+  std::vector<std::uint64_t> versions;  // of sources_
   AlignedBuffer memory;                 // outputs of the prologue, then operands
   bool operands;                        // whether those are there
   bool claimed = false;                 // by a run that is about to add them
@@ -159,7 +159,7 @@ Program::Program(std::vector<Buffer> buffers, const std::vector<InstructionSpec>
   }
   collect_storages(instructions);
   check_prologue(instructions);
-  plan_operands();
+  plan_preparation(instructions);
 }
 
 // What the program and those within it read and write, and where it begins to write.
@@ -199,34 +199,43 @@ bool Program::lasting(int slot) const {
 }
 
 void Program::check_prologue(const std::vector<InstructionSpec>& instructions) const {
-  std::set<int> made;
+  std::set<std::int64_t> made;  // offsets
   const auto is_prepared = [&](int slot) {
     return buffers_[root(slot)].residence == Residence::prepared;
   };
   for (std::size_t i = 0; i < instructions.size(); ++i) {
     for (const int slot : instructions[i].inputs) {
       require(i >= prologue_ || lasting(slot), "the prologue reads what may change");
-      require(i >= prologue_ || !is_prepared(slot) || made.count(root(slot)) != 0,
+      require(i >= prologue_ || !is_prepared(slot) || made.count(buffers_[root(slot)].offset) != 0,
               "the prologue reads what it has not made");
     }
     for (const int slot : instructions[i].outputs) {
       require(is_prepared(slot) == (i < prologue_),
               i < prologue_ ? "the prologue writes what is not prepared"
                             : "an instruction after the prologue writes what is prepared");
-      made.insert(root(slot));
+      if (i < prologue_) made.insert(buffers_[root(slot)].offset);
     }
   }
 }
 
 // Gives each operand that can be prepared its place after the prologue's outputs.
-void Program::plan_operands() {
+void Program::plan_preparation(const std::vector<InstructionSpec>& instructions) {
+  std::set<const Storage*> sources;
+  for (std::size_t i = 0; i < prologue_; ++i) {
+    for (const int slot : instructions[i].inputs)
+      sources.insert(buffers_[root(slot)].storage.get());
+  }
   prepared_bytes_ = prologue_bytes_;
   for (const auto& instruction : instructions_) {
     const Instruction::Preparable operand = instruction->preparable();
     const bool kept = operand.bytes > 0 && lasting(operand.slot);
     operand_offsets_.push_back(kept ? prepared_bytes_ : -1);
-    if (kept) prepared_bytes_ += aligned(operand.bytes);
+    if (!kept) continue;
+    prepared_bytes_ += aligned(operand.bytes);
+    sources.insert(buffers_[root(operand.slot)].storage.get());
   }
+  sources.erase(nullptr);
+  sources_.assign(sources.begin(), sources.end());
 }
 
 Program::~Program() = default;
@@ -256,8 +265,8 @@ std::unique_ptr<Program::Context> Program::acquire() const {
 }
 
 bool Program::up_to_date(const Prepared& prepared) const {
-  for (std::size_t i = 0; i < storages_.reads.size(); ++i) {
-    if (prepared.versions[i] != storages_.reads[i]->version()) return false;
+  for (std::size_t i = 0; i < sources_.size(); ++i) {
+    if (prepared.versions[i] != sources_[i]->version()) return false;
   }
   return true;
 }
@@ -292,7 +301,7 @@ void Program::place_prepared(Context& context, const Prepared& prepared) const {
 
 std::shared_ptr<Program::Prepared> Program::prepare(Context& context, bool operands) const {
   auto made = std::make_shared<Prepared>();
-  for (const Storage* storage : storages_.reads) made->versions.push_back(storage->version());
+  for (const Storage* storage : sources_) made->versions.push_back(storage->version());
   made->memory =
       AlignedBuffer(static_cast<std::size_t>(operands ? prepared_bytes_ : prologue_bytes_));
   made->operands = operands || prepared_bytes_ == prologue_bytes_;

@@ -110,7 +110,7 @@ class Program {
   void release(std::unique_ptr<Context> context) const;
   void collect_storages(const std::vector<InstructionSpec>& instructions);
   void check_prologue(const std::vector<InstructionSpec>& instructions) const;
-  void plan_operands();
+  void plan_preparation(const std::vector<InstructionSpec>& instructions);
   int root(int slot) const;
   bool lasting(int slot) const;
   bool up_to_date(const Prepared& prepared) const;
@@ -129,6 +129,7 @@ class Program {
   StorageSet storages_;
   std::size_t first_write_;                    // the first instruction that writes to storage
   std::vector<int> prepared_;                  // slots
+  std::vector<const Storage*> sources_;        // of what is prepared
   std::vector<std::int64_t> operand_offsets_;  // of each instruction's prepared operand, or -1
   std::int64_t prologue_bytes_ = 0, prepared_bytes_ = 0;
   // Guarded by run_mutex().

@@ -8,6 +8,8 @@ from kcore import _core
 def run(name, inputs, outputs, /, *, seed=0, step=0, threads=(1, 2), **attributes):
     """Run the instruction on each number of threads, check that the bits agree, return the outputs.
 
+    Where it prepares an operand, the bits must be those of the operand as it is, too.
+
     ``inputs``: arrays. ``outputs``: a ``(shape, dtype)`` for each.
     """
     inputs = [np.asarray(x, order="C") for x in inputs]
@@ -16,18 +18,35 @@ def run(name, inputs, outputs, /, *, seed=0, step=0, threads=(1, 2), **attribute
     ins = list(range(len(inputs)))
     outs = list(range(len(inputs), len(specs)))
     program = _core.Program(buffers, [(name, ins, outs, attributes)], ins, outs, 0, 1)
+    stored = _stored(name, inputs, specs, attributes)
     before = _core.num_threads()
     try:
         results = []
         for count in threads:
             _core.set_num_threads(count)
             results.append(program.run(inputs, seed, step))
+            if stored.prepared_bytes:
+                stored.run([], seed, step)
+                results.append(stored.run([], seed, step))
     finally:
         _core.set_num_threads(before)
     for first, *others in zip(*results, strict=True):
         same = all(other.tobytes() == first.tobytes() for other in others)
         assert same, f"{name}: {threads} threads give different bits"
     return results[0]
+
+
+def _stored(name, inputs, specs, attributes):
+    """The instruction on inputs that last from run to run."""
+    storages = [_core.Storage(x.dtype.name, x.shape) for x in inputs]
+    for storage, x in zip(storages, inputs, strict=True):
+        storage.write(np.require(x, requirements=("C", "A")))
+    buffers = [
+        ("storage", dtype, shape, storages[i]) if i < len(inputs) else ("external", dtype, shape, None)
+        for i, (shape, dtype) in enumerate(specs)
+    ]
+    outs = list(range(len(inputs), len(specs)))
+    return _core.Program(buffers, [(name, list(range(len(inputs))), outs, attributes)], [], outs, 0, 1)
 
 
 def run1(name, inputs, output, /, **kwargs):

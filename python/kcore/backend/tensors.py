@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kcore import config, graph, ops
-from kcore.graph import Tensor, UpdateScope, Variable, as_tensor, composite, dtypes
+from kcore.graph import Tensor, UpdateScope, Variable, as_tensor, composite, dtypes, write_variables
 from kcore.graph.op import Deferred
 from kcore.graph.primitives import full, shape_of
 from kcore.graph.primitives import identity as identity_op
@@ -281,8 +281,7 @@ def set_value(x: Variable, value: Any) -> None:
 
 def batch_set_value(tuples: Iterable[tuple[Variable, Any]]) -> None:
     """Replace the values of variables: pairs of variable and value."""
-    for x, value in tuples:
-        x.write(value)
+    write_variables(tuples)
 
 
 def get_variable_shape(x: Any) -> tuple[int | None, ...]:

@@ -14,6 +14,7 @@ from kcore.graph.tensor import (
     constant,
     constant_value,
     placeholder,
+    write_variables,
 )
 
 __all__ = [
@@ -39,4 +40,5 @@ __all__ = [
     "scan",
     "set_learning_phase",
     "sum_to_shape",
+    "write_variables",
 ]

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from kcore.graph import dtypes, native, phase, report, rng
+from kcore.graph.fold import fold
 from kcore.graph.fuse import fuse
 from kcore.graph.op import Op
 from kcore.graph.plan import Plan, plan
@@ -153,10 +154,11 @@ class Function:
         fetches = [*self.outputs, *(value for _, value in self.updates)]
         with UpdateScope():  # reads while compiling see stored values, whatever is being traced
             specialized = simplify(specialize(fetches, {**feeds, **phases}))
+        variables = [variable for variable, _ in self.updates]
+        specialized = fold(specialized, variables)
         outputs, values = specialized[: len(self.outputs)], specialized[len(self.outputs) :]
         with rng.layer_names(self.layer_names):
             instructions = fuse(specialized)
-        variables = [variable for variable, _ in self.updates]
         planned = plan(instructions, list(feeds.values()), outputs, list(zip(variables, values, strict=True)))
         random = any(_is_random(node) for i in instructions for node in i.nodes)
         return Compiled(planned, planned.program.run, random, time.perf_counter() - start)

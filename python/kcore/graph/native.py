@@ -26,7 +26,7 @@ def _load_core() -> None:
 _load_core()
 
 from kcore import _core  # noqa: E402
-from kcore._core import Feed, Program, Storage  # noqa: E402
+from kcore._core import Feed, Program, Storage, write_storages  # noqa: E402
 
 __all__ = [
     "Feed",
@@ -37,6 +37,7 @@ __all__ = [
     "num_threads",
     "set_num_threads",
     "supported_isas",
+    "write_storages",
 ]
 
 

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from kcore.graph import native
+from kcore.graph.fold import Lasting
 from kcore.graph.fuse import Instruction, copy, is_view
 from kcore.graph.op import CONSTANT, PLACEHOLDER
 from kcore.graph.tensor import Tensor, Variable
 
 ALIGNMENT = 64
+PREPARED_GROWTH = 2  # what is prepared may be so much larger than what it is made from
 
 
 @dataclass(eq=False)
@@ -26,6 +28,7 @@ class Plan:
     buffers: list[tuple]
     arena_bytes: int
     commit: int
+    prologue: int
 
 
 def plan(
@@ -36,7 +39,9 @@ def plan(
 ) -> Plan:
     """A program that computes ``fetches`` from ``inputs`` and then sets each variable of ``updates``."""
     instructions = _sink_updates(instructions, fetches, updates)
-    layout = _Layout(instructions, inputs)
+    prologue = _find_prologue(instructions, fetches, updates)
+    kept = set(map(id, prologue))
+    layout = _Layout(prologue, [i for i in instructions if id(i) not in kept], inputs)
     layout.place_updates(updates, fetches)
     layout.place_fetches(fetches)
     return layout.finish()
@@ -66,10 +71,43 @@ def _sink_updates(
     return [i for i in instructions if id(i) not in late_ids] + late
 
 
+def _find_prologue(
+    instructions: list[Instruction], fetches: Sequence[Tensor], updates: Sequence[tuple[Variable, Tensor]]
+) -> list[Instruction]:
+    """The instructions whose results last from run to run, and are worth keeping."""
+    lasting = Lasting(variable for variable, _ in updates)
+    leaving = {id(root(t)) for t in [*fetches, *(value for _, value in updates)]}
+    made: set[int] = set()
+
+    def at_hand(tensor: Tensor) -> bool:
+        source = root(tensor)
+        return source.node is None or source.node.op is CONSTANT or id(source) in made
+
+    prologue = []
+    for i in instructions:
+        if (
+            i.inputs
+            and all(t in lasting and id(t) not in leaving for t in i.outputs)
+            and all(map(at_hand, i.inputs))
+            and sum(map(nbytes, i.outputs)) <= PREPARED_GROWTH * sum(map(nbytes, i.inputs))
+        ):
+            prologue.append(i)
+            made.update(map(id, i.outputs))
+    return prologue
+
+
 class _Layout:
     """Decides where every tensor lives: the arena, a variable, a constant, or the caller's memory."""
 
-    def __init__(self, instructions: list[Instruction], inputs: Sequence[Tensor]):
+    def __init__(
+        self, prologue: list[Instruction], instructions: list[Instruction], inputs: Sequence[Tensor]
+    ):
+        self.prologue = prologue
+        self.prepared: dict[int, int] = {}  # tensor id -> offset
+        end = 0
+        for t in (t for i in prologue for t in i.outputs):
+            self.prepared[id(t)] = end
+            end += _aligned(nbytes(t))
         self.instructions = list(instructions)
         self.inputs = list(inputs)
         self.position = {id(t): i for i, instruction in enumerate(instructions) for t in instruction.outputs}
@@ -223,6 +261,8 @@ class _Layout:
                 return new(tensor, "storage", home.storage)
             if isinstance(home, int):
                 return new(tensor, "view", output_slots[home])
+            if id(source) in self.prepared:
+                return new(tensor, "prepared", self.prepared[id(source)])
             if id(source) in input_index:
                 return new(tensor, "view", input_slots[input_index[id(source)]])
             if source.node is not None and source.node.op is CONSTANT:
@@ -234,12 +274,15 @@ class _Layout:
                 raise ValueError(f"the result depends on {source!r}, which is not among the inputs")
             return new(tensor, "arena", offsets[id(source)])
 
+        instructions = [*self.prologue, *self.instructions]
+        commit += len(self.prologue)
         specs = [
-            (i.name, [slot(t) for t in i.inputs], [slot(t) for t in i.outputs], i.attrs)
-            for i in self.instructions
+            (i.name, [slot(t) for t in i.inputs], [slot(t) for t in i.outputs], i.attrs) for i in instructions
         ]
-        program = native.Program(buffers, specs, input_slots, output_slots, arena_bytes, commit)
-        return Plan(program, self.instructions, slots, buffers, arena_bytes, commit)
+        program = native.Program(
+            buffers, specs, input_slots, output_slots, arena_bytes, commit, len(self.prologue)
+        )
+        return Plan(program, instructions, slots, buffers, arena_bytes, commit, len(self.prologue))
 
 
 class _FreeList:

@@ -10,7 +10,8 @@ from kcore.graph.plan import Plan
 
 
 def describe(plan: Plan, seconds: np.ndarray | None = None) -> str:
-    """One line an instruction; with ``seconds``, its time, its share, GFLOP/s and GB/s as well."""
+    """One line an instruction, marked ``=`` in the prologue and ``*`` where it may write variables; with
+    ``seconds``, its time, its share, GFLOP/s and GB/s as well."""
     flops = plan.program.flops
     total = float(seconds.sum()) if seconds is not None else 0.0
     lines = []
@@ -25,11 +26,14 @@ def describe(plan: Plan, seconds: np.ndarray | None = None) -> str:
                 f"  {time * 1e6:9.1f} us {100 * time / max(total, 1e-9):5.1f} %"
                 f" {flops[i] / time * 1e-9:7.1f} GFLOP/s {moved / time * 1e-9:6.1f} GB/s"
             )
-        mark = "*" if i >= plan.commit else " "
+        mark = "*" if i >= plan.commit else "=" if i < plan.prologue else " "
         lines.append(
             f"{i:4d}{mark} {instruction.name} [{instruction}]  {cost}\n        {ins or '-'} -> {outs}"
         )
-    summary = f"{len(lines)} instructions, arena {_scaled(plan.arena_bytes)}B, {_scaled(sum(flops))}FLOP"
+    summary = (
+        f"{len(lines)} instructions, arena {_scaled(plan.arena_bytes)}B, "
+        f"prepared {_scaled(plan.program.prepared_bytes)}B, {_scaled(sum(flops))}FLOP"
+    )
     if seconds is not None:
         summary += f", {total * 1e6:.1f} us"
     return "\n".join([summary, *lines])

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kcore.graph import dtypes
-from kcore.graph.native import Storage
+from kcore.graph.native import Storage, write_storages
 
 if TYPE_CHECKING:
     from kcore.graph.op import Op
@@ -224,12 +224,15 @@ class Variable(Tensor):
 
     def write(self, value: Any) -> None:
         """Replace the value now. Raises ``ValueError`` if the shape differs."""
+        self.storage.write(self._fitting(value))
+
+    def _fitting(self, value: Any) -> np.ndarray:
         array = dtypes.as_array(value, self.dtype)
         if array.shape != self.shape:
             raise ValueError(
                 f"cannot assign to variable '{self.name}' of shape {self.shape} a value of shape {array.shape}"
             )
-        self.storage.write(array)
+        return array
 
     load = write
 
@@ -263,6 +266,15 @@ class Variable(Tensor):
 def _repeats_zero(value: Any) -> bool:
     """Whether the value is one zero seen as many (``np.broadcast_to``), so that a variable needs no copy of it."""
     return isinstance(value, np.ndarray) and value.size > 1 and not any(value.strides) and not value.flat[0]
+
+
+def write_variables(pairs: Iterable[tuple[Variable, Any]]) -> None:
+    """Replace the values of several variables: no program sees some of them old and others new.
+
+    Raises ``ValueError``, changing nothing, if a shape differs.
+    """
+    fitting = [(variable, variable._fitting(value)) for variable, value in pairs]
+    write_storages([variable.storage for variable, _ in fitting], [array for _, array in fitting])
 
 
 class UpdateScope:

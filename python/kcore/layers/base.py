@@ -22,6 +22,7 @@ from kcore.graph import (
     learning_phase,
     placeholder,
     rng,
+    write_variables,
 )
 from kcore.graph.phase import learning_phase_scope
 from kcore.graph.primitives import identity, switch
@@ -278,8 +279,7 @@ class Layer:
                     f"Layer weight shape {param.shape} of '{param.name}' is not compatible with "
                     f"provided weight shape {array.shape}"
                 )
-        for param, array in zip(params, arrays, strict=True):
-            param.write(array)
+        write_variables(zip(params, arrays, strict=True))
 
     def count_params(self) -> int:
         """The number of scalars in the weights."""

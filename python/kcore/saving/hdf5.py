@@ -14,7 +14,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from kcore.graph import Variable
+from kcore.graph import Variable, write_variables
 from kcore.layers.base import Layer
 from kcore.lookup import suggestion
 from kcore.saving.config import KERAS_VERSION, model_description, model_from_config, plain
@@ -287,8 +287,7 @@ def read_weights(group: h5py.Group, model: Any, reshape: bool = False) -> None:
     assignments: list[tuple[Variable, np.ndarray]] = []
     for layer, name in zip(layers, names, strict=True):
         assignments += _fitted(layer, name, _layer_arrays(group, name), reshape)
-    for variable, value in assignments:
-        variable.write(value)
+    write_variables(assignments)
 
 
 def read_weights_by_name(
@@ -307,8 +306,7 @@ def read_weights_by_name(
             if not skip_mismatch:
                 raise
             warnings.warn(f"Skipping loading of weights for layer {name}: {error}", stacklevel=4)
-    for variable, value in assignments:
-        variable.write(value)
+    write_variables(assignments)
 
 
 def _fitted(
