@@ -34,10 +34,17 @@ class Recorded:
     outputs: list[int]
     arena_bytes: int
     commit: int
+    prologue: int = 0
 
     def build(self):
         return native.Program(
-            self.buffers, self.instructions, self.inputs, self.outputs, self.arena_bytes, self.commit
+            self.buffers,
+            self.instructions,
+            self.inputs,
+            self.outputs,
+            self.arena_bytes,
+            self.commit,
+            self.prologue,
         )
 
     def calls(self):

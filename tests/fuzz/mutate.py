@@ -186,8 +186,9 @@ class Mutator:
             case 1:
                 dtype = self.random.choice(DTYPES)
             case 2:
-                residence = self.random.choice(["arena", "external", "view", "storage"])
-                spare = {"arena": 8 * self.random.randrange(64), "view": self.slot(program)}
+                residence = self.random.choice(["arena", "external", "view", "storage", "prepared"])
+                offset = 8 * self.random.randrange(64)
+                spare = {"arena": offset, "prepared": offset, "view": self.slot(program)}
                 detail = self.random.choice(others)[3] if residence == "storage" and others else None
                 detail = spare.get(residence, detail)
             case 3 if residence == "arena":
@@ -230,12 +231,14 @@ class Mutator:
                 self.random.shuffle(instructions)
 
     def change_frame(self, program: Recorded) -> None:
-        match self.random.randrange(4):
+        match self.random.randrange(5):
             case 0:
                 program.arena_bytes = self.random.choice([0, 8, -1, program.arena_bytes // 2, 2**63 - 1])
             case 1:
                 program.commit = self.random.choice([-1, 0, 1, len(program.instructions), 2**62])
             case 2:
+                program.prologue = self.random.choice([-1, 0, 1, len(program.instructions), 2**62])
+            case 3:
                 slots = self.random.choice([program.inputs, program.outputs])
                 slots.append(self.slot(program))
             case _:

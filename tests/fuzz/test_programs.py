@@ -107,7 +107,7 @@ def test_mutants_of_valid_programs_run_or_are_refused(corpus, kind):
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(["arena", "external", "storage", "view", "elsewhere"]),
+            st.sampled_from(["arena", "prepared", "external", "storage", "view", "elsewhere"]),
             st.sampled_from([*DTYPES, "complex64"]),
             st.lists(st.integers(-1, 4) | st.just(2**61), max_size=3),
             st.integers(-64, 256) | st.none(),
@@ -118,11 +118,12 @@ def test_mutants_of_valid_programs_run_or_are_refused(corpus, kind):
     st.lists(st.integers(-1, 6), max_size=4),
     st.integers(-1, 512),
     st.integers(-1, 3),
+    st.integers(-1, 3),
 )
-def test_any_buffers(buffers, inputs, outputs, arena, commit):
+def test_any_buffers(buffers, inputs, outputs, arena, commit, prologue):
     fills = [("fill", [], [i], {"value": 1.0}) for i in range(len(buffers))]
     try:
-        program = _core.Program(buffers, fills, inputs, outputs, arena, commit)
+        program = _core.Program(buffers, fills, inputs, outputs, arena, commit, prologue)
     except (ValueError, TypeError, RuntimeError):
         return
     if any(extent > 64 for _, _, shape, _ in buffers for extent in shape):
