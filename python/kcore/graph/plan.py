@@ -27,6 +27,7 @@ class Plan:
     slots: dict[int, int]  # tensor id -> slot
     buffers: list[tuple]
     arena_bytes: int
+    live_bytes: int  # of the arena at the most: no packing needs less
     commit: int
     prologue: int
 
@@ -181,39 +182,41 @@ class _Layout:
             ):
                 commit = i
                 break
-        offsets, arena_bytes = self._allocate()
-        return self._emit(offsets, arena_bytes, commit)
+        offsets, arena_bytes, live_bytes = self._allocate()
+        return self._emit(offsets, arena_bytes, live_bytes, commit)
 
     def _in_arena(self, source: Tensor) -> bool:
         if isinstance(source, Variable) or id(source) in self.home:
             return False
         return not any(source is t for t in self.outputs)
 
-    def _allocate(self) -> tuple[dict[int, int], int]:
-        """Arena offsets by root id: best fit over each tensor's life, in place where that is safe."""
+    def _allocate(self) -> tuple[dict[int, int], int, int]:
+        """Arena offsets by root id, in place where that is safe; the arena's bytes, and those that live at once."""
         last: dict[int, int] = {}
         for i, instruction in enumerate(self.instructions):
             for t in [*instruction.inputs, *instruction.outputs]:
                 last[id(root(t))] = i
-        offsets: dict[int, int] = {}
         alive: dict[int, Tensor] = {}  # by id: the owners of arena memory
-        free = _FreeList()
+        block: dict[int, int] = {}  # by root id
+        blocks: list[list[int]] = []  # size, first and last instruction
         for i, instruction in enumerate(self.instructions):
             for t in instruction.outputs:
                 if not self._in_arena(t):
                     continue
                 reused = self._reusable(instruction, t, i, last, alive)
                 if reused is not None:
-                    offsets[id(t)] = offsets[id(reused)]
+                    block[id(t)] = block[id(reused)]
                     del alive[id(reused)]
                 else:
-                    offsets[id(t)] = free.take(nbytes(t))
+                    block[id(t)] = len(blocks)
+                    blocks.append([_aligned(nbytes(t)), i, i])
                 alive[id(t)] = t
+                blocks[block[id(t)]][2] = last[id(t)]
             for t in [*map(root, instruction.inputs), *instruction.outputs]:
                 if id(t) in alive and last[id(t)] == i:
-                    free.give(offsets[id(t)], nbytes(t))
                     del alive[id(t)]
-        return offsets, free.end
+        offsets, arena_bytes, live_bytes = _pack(blocks)
+        return {key: offsets[index] for key, index in block.items()}, arena_bytes, live_bytes
 
     def _reusable(
         self,
@@ -237,7 +240,7 @@ class _Layout:
                 return source
         return None
 
-    def _emit(self, offsets: dict[int, int], arena_bytes: int, commit: int) -> Plan:
+    def _emit(self, offsets: dict[int, int], arena_bytes: int, live_bytes: int, commit: int) -> Plan:
         buffers: list[tuple] = []
         slots: dict[int, int] = {}
         input_index = {id(t): i for i, t in enumerate(self.inputs)}
@@ -282,45 +285,36 @@ class _Layout:
         program = native.Program(
             buffers, specs, input_slots, output_slots, arena_bytes, commit, len(self.prologue)
         )
-        return Plan(program, instructions, slots, buffers, arena_bytes, commit, len(self.prologue))
+        return Plan(
+            program, instructions, slots, buffers, arena_bytes, live_bytes, commit, len(self.prologue)
+        )
 
 
-class _FreeList:
-    """Best-fit allocation of a growing arena."""
+def _pack(blocks: Sequence[Sequence[int]]) -> tuple[list[int], int, int]:
+    """Offsets for blocks of memory ``(size, first, last)``, their end, and the bytes that live at once.
 
-    def __init__(self) -> None:
-        self.blocks: list[tuple[int, int]] = []  # (offset, size), by offset
-        self.end = 0
-
-    def take(self, size: int) -> int:
-        size = _aligned(size)
-        fitting = [(block_size, offset) for offset, block_size in self.blocks if block_size >= size]
-        if fitting:
-            block_size, offset = min(fitting)
-            index = self.blocks.index((offset, block_size))
-            if block_size > size:
-                self.blocks[index] = (offset + size, block_size - size)
-            else:
-                del self.blocks[index]
-            return offset
-        at_end = bool(self.blocks) and sum(self.blocks[-1]) == self.end
-        offset = self.blocks.pop()[0] if at_end else self.end
-        self.end = offset + size
-        return offset
-
-    def give(self, offset: int, size: int) -> None:
-        size = _aligned(size)
-        if size == 0:
-            return
-        self.blocks.append((offset, size))
-        self.blocks.sort()
-        merged: list[tuple[int, int]] = []
-        for start, length in self.blocks:
-            if merged and sum(merged[-1]) == start:
-                merged[-1] = (merged[-1][0], merged[-1][1] + length)
-            else:
-                merged.append((start, length))
-        self.blocks = merged
+    The largest block first, each at the lowest place that is free as long as it lives.
+    """
+    if not blocks:
+        return [], 0, 0
+    sizes, first, last = np.array(blocks, "int64").T
+    change = np.zeros(last.max() + 2, "int64")
+    np.add.at(change, first, sizes)
+    np.add.at(change, last + 1, -sizes)
+    order = np.lexsort((first, -sizes))
+    sizes, first, last = sizes[order], first[order], last[order]
+    starts = np.zeros(len(blocks), "int64")
+    ends = np.zeros(len(blocks), "int64")
+    for i, size in enumerate(sizes):
+        beside = np.flatnonzero((first[:i] <= last[i]) & (last[:i] >= first[i]))
+        beside = beside[np.argsort(starts[beside], kind="stable")]
+        reached = np.maximum.accumulate(np.concatenate(([0], ends[beside])))
+        gaps = np.concatenate((starts[beside], [np.iinfo("int64").max])) - reached
+        starts[i] = reached[np.argmax(gaps >= size)]
+        ends[i] = starts[i] + size
+    offsets = np.empty_like(starts)
+    offsets[order] = starts
+    return offsets.tolist(), int(ends.max()), int(np.cumsum(change).max())
 
 
 def _aligned(size: int) -> int:
