@@ -32,7 +32,8 @@ def describe(plan: Plan, seconds: np.ndarray | None = None) -> str:
         )
     summary = (
         f"{len(lines)} instructions, arena {_scaled(plan.arena_bytes)}B "
-        f"({_scaled(plan.live_bytes)}B live), prepared {_scaled(plan.program.prepared_bytes)}B, {_scaled(sum(flops))}FLOP"
+        f"({_scaled(plan.live_bytes)}B live), prepared {_scaled(plan.program.prepared_bytes)}B, "
+        f"{_scaled(sum(flops))}FLOP"
     )
     if seconds is not None:
         summary += f", {total * 1e6:.1f} us"
