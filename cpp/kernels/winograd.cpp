@@ -340,19 +340,28 @@ void transform_taps(const float* taps, std::int64_t tap_pitch, std::int64_t coun
 
 }  // namespace
 
-static bool suits(const Grid& grid, std::int64_t depth_channels, std::int64_t columns) {
+// Whether there are 3 x 3 taps side by side, at least that many tiles, and little of them outside
+// of the outputs.
+static bool tiles_well(const Grid& grid, std::int64_t least) {
   const Axis &rows = grid.rows, &cols = grid.cols;
   if (rows.taps != 3 || cols.taps != 3 || rows.tap_step != 1 || cols.tap_step != 1 ||
       rows.step != 1 || cols.step != 1) {
     return false;
   }
-  const std::int64_t covered = round_up(rows.out, kOut) * round_up(cols.out, kOut);
-  return depth_channels >= 16 && columns >= 16 && covered <= 2 * rows.out * cols.out &&
-         grid.batch * covered >= 128;
+  const std::int64_t tiles = cover(grid).count;
+  return tiles >= least && tiles * kOut * kOut <= 2 * grid.batch * rows.out * cols.out;
 }
 
+// With 4 channels on either side the direct way is faster, with 8 it takes 1.1 to 2.4 times as
+// long; with 8 tiles 0.9 times, as the transform of the kernel is most of the work.
 bool winograd_suits(const Product<float>& product) {
-  return product.groups == 1 && suits(product.grid, product.depth_channels, product.group_columns);
+  return product.groups == 1 && product.depth_channels >= 8 && product.group_columns >= 8 &&
+         tiles_well(product.grid, 12);
+}
+
+// Too little work for a team: a quarter of the products, and as much again for the transforms.
+static bool is_parallel(const Product<float>& product) {
+  return product.flops() >= 2 * kParallelFlops;
 }
 
 std::int64_t winograd_kernel_elements(const Product<float>& product) {
@@ -405,45 +414,47 @@ void winograd_transformed(const Product<float>& product, const float* source,
   const std::int64_t channels = product.depth_channels, panels = product.panels();
   const std::int64_t cuts = min(panels, max(1, kTasks / 2 / plan.blocks));
   const std::int64_t cut_panels = ceil_div(panels, cuts);
-  for_tasks(true, plan.blocks * ceil_div(panels, cut_panels), [&](std::int64_t task) {
-    const std::int64_t first = task % plan.blocks * plan.block;
-    const std::int64_t tiles = min(plan.block, plan.tiles.count - first);
-    float* inputs = reinterpret_cast<float*>(
-        thread_scratch(Scratch::convolution,
-                       static_cast<std::size_t>(thread_elements(product, plan)) * sizeof(float)));
-    float* sums = inputs + kPoints * plan.pitch;
-    float* zeros = sums + kPoints * plan.sums_pitch;
-    clear(zeros, channels);
-    for (std::int64_t t = 0; t < tiles; ++t) {
-      transform_tile(product.grid, place(plan.tiles, first + t), source, zeros,
-                     inputs + t * plan.stride, plan.pitch);
-    }
-    const std::int64_t first_panel = task / plan.blocks * cut_panels;
-    for (std::int64_t panel = first_panel; panel < min(panels, first_panel + cut_panels); ++panel) {
-      const std::int64_t column = panel * kCols;
-      Tile<float> tile{};
-      tile.depth = channels;
-      tile.a_stride = plan.stride;
-      tile.b_stride = kCols;
-      tile.c_stride = kCols;
-      tile.cols = min(kCols, round_up(product.group_columns - column, kWide));
-      const std::int64_t rows = balanced(tiles, kBlockRows);
-      const TileKernel<float> full = find_tile_kernel<float, ALayout::rows>(rows, tile.cols);
-      for (std::int64_t point = 0; point < kPoints; ++point) {
-        tile.b = transformed + (panel * kPoints + point) * channels * kCols;
-        for (std::int64_t t = 0; t < tiles; t += rows) {
-          const std::int64_t used = min(rows, tiles - t);
-          tile.a = inputs + point * plan.pitch + t * plan.stride;
-          tile.c = sums + point * plan.sums_pitch + t * kCols;
-          (used == rows ? full : find_tile_kernel<float, ALayout::rows>(used, tile.cols))(tile);
+  for_tasks(
+      is_parallel(product), plan.blocks * ceil_div(panels, cut_panels), [&](std::int64_t task) {
+        const std::int64_t first = task % plan.blocks * plan.block;
+        const std::int64_t tiles = min(plan.block, plan.tiles.count - first);
+        float* inputs = reinterpret_cast<float*>(thread_scratch(
+            Scratch::convolution,
+            static_cast<std::size_t>(thread_elements(product, plan)) * sizeof(float)));
+        float* sums = inputs + kPoints * plan.pitch;
+        float* zeros = sums + kPoints * plan.sums_pitch;
+        clear(zeros, channels);
+        for (std::int64_t t = 0; t < tiles; ++t) {
+          transform_tile(product.grid, place(plan.tiles, first + t), source, zeros,
+                         inputs + t * plan.stride, plan.pitch);
         }
-      }
-      for (std::int64_t t = 0; t < tiles; ++t) {
-        finish_tile(product, place(plan.tiles, first + t), sums + t * kCols, plan.sums_pitch,
-                    column, epilogue, out);
-      }
-    }
-  });
+        const std::int64_t first_panel = task / plan.blocks * cut_panels;
+        for (std::int64_t panel = first_panel; panel < min(panels, first_panel + cut_panels);
+             ++panel) {
+          const std::int64_t column = panel * kCols;
+          Tile<float> tile{};
+          tile.depth = channels;
+          tile.a_stride = plan.stride;
+          tile.b_stride = kCols;
+          tile.c_stride = kCols;
+          tile.cols = min(kCols, round_up(product.group_columns - column, kWide));
+          const std::int64_t rows = balanced(tiles, kBlockRows);
+          const TileKernel<float> full = find_tile_kernel<float, ALayout::rows>(rows, tile.cols);
+          for (std::int64_t point = 0; point < kPoints; ++point) {
+            tile.b = transformed + (panel * kPoints + point) * channels * kCols;
+            for (std::int64_t t = 0; t < tiles; t += rows) {
+              const std::int64_t used = min(rows, tiles - t);
+              tile.a = inputs + point * plan.pitch + t * plan.stride;
+              tile.c = sums + point * plan.sums_pitch + t * kCols;
+              (used == rows ? full : find_tile_kernel<float, ALayout::rows>(used, tile.cols))(tile);
+            }
+          }
+          for (std::int64_t t = 0; t < tiles; ++t) {
+            finish_tile(product, place(plan.tiles, first + t), sums + t * kCols, plan.sums_pitch,
+                        column, epilogue, out);
+          }
+        }
+      });
 }
 
 namespace {
@@ -601,7 +612,7 @@ void run_pieces(const Product<float>& product, const float* x, const float* dy, 
                 Workspace& workspace) {
   const PiecePlan plan = make_piece_plan(product, workspace);
   const std::int64_t size = product.depth() * product.group_columns;
-  for_tasks(true, plan.pieces, [&](std::int64_t piece) {
+  for_tasks(is_parallel(product), plan.pieces, [&](std::int64_t piece) {
     float* out = piece == 0 ? dkernel : plan.partials + (piece - 1) * size;
     run_piece(product, plan, piece, x, dy, out);
   });
@@ -636,12 +647,12 @@ void run_groups(const Product<float>& product, const float* x, const float* dy, 
   constexpr std::int64_t grain = 8;
   for (std::int64_t first = 0; first < all.count; first += group) {
     const std::int64_t tiles = min(group, all.count - first);
-    for_tasks(true, ceil_div(tiles, grain), [&](std::int64_t task) {
+    for_tasks(is_parallel(product), ceil_div(tiles, grain), [&](std::int64_t task) {
       for (std::int64_t t = task * grain; t < min(tiles, (task + 1) * grain); ++t) {
         transform_pair(product, block, place(all, first + t), x, dy, t);
       }
     });
-    for_tasks(true, kPoints * bands, [&](std::int64_t task) {
+    for_tasks(is_parallel(product), kPoints * bands, [&](std::int64_t task) {
       const std::int64_t row = task % bands * rows;
       multiply_tiles(product, block, task / bands, row, min(rows, channels - row), tiles,
                      first > 0);
@@ -657,8 +668,10 @@ bool by_pieces(const Product<float>& product) {
 
 }  // namespace
 
+// The direct way has kernels of its own for few filters.
 bool winograd_suits_weight_gradient(const Product<float>& product) {
-  return winograd_suits(product) && cover(product.grid).count >= 12;
+  return product.groups == 1 && product.depth_channels >= 8 && product.group_columns >= 12 &&
+         tiles_well(product.grid, 4);
 }
 
 ConvolutionMemory winograd_weight_gradient_memory(const Product<float>& product) {
