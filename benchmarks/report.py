@@ -20,6 +20,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import kcore
 
@@ -132,13 +133,20 @@ def write_page(texts: dict[str, str]) -> None:
     PAGE.write_text(page)
 
 
-def plot_rates(figures: dict[str, dict[str, float | None]], title: str, file: Path) -> None:
-    """Bars of every contender's rate by the best peer's."""
+def plotting() -> Any:
+    """matplotlib's pyplot, writing the same file for the same figures."""
     import matplotlib
 
     matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "kcore"
     from matplotlib import pyplot
 
+    return pyplot
+
+
+def plot_rates(figures: dict[str, dict[str, float | None]], title: str, file: Path) -> None:
+    """Bars of every contender's rate by the best peer's."""
+    pyplot = plotting()
     names = list(dict.fromkeys(n for rates in figures.values() for n in rates))
     width = 0.8 / len(names)
     figure, axes = pyplot.subplots(figsize=(9, 0.55 * len(figures) * max(1, len(names) / 4) + 1.2))
@@ -159,11 +167,7 @@ def plot_rates(figures: dict[str, dict[str, float | None]], title: str, file: Pa
 
 def plot_kernels(rows: list[dict], title: str, file: Path) -> None:
     """Each kernel's best peer's time by ours."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    from matplotlib import pyplot
-
+    pyplot = plotting()
     compared = [row for row in rows if row["peers"]]
     ratios = [min(row["peers"].values()) / row["ours"] for row in compared]
     figure, axes = pyplot.subplots(figsize=(9, 0.17 * len(compared) + 1.2))
@@ -171,7 +175,7 @@ def plot_kernels(rows: list[dict], title: str, file: Path) -> None:
     axes.barh(range(len(compared)), ratios, color=colours)
     axes.axvline(1, color="gray", linewidth=0.8)
     axes.set_xscale("log", base=2)
-    axes.xaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.set_yticks(range(len(compared)), [row["name"] for row in compared], fontsize=6)
     axes.set_ylim(len(compared), -1)
     axes.set_xlabel("time of the best peer / time of kcore")
