@@ -7,6 +7,7 @@ first counts.
     python benchmarks/train.py                                   # contenders that this interpreter can import
     python benchmarks/train.py --peers-python /path/to/python    # peers installed elsewhere
     python benchmarks/train.py --models mnist_cnn --epochs 7 --threads 2
+    python benchmarks/train.py --scaling                         # kcore alone, one thread against all
     python benchmarks/train.py --quick                           # a smoke run of kcore alone
 """
 
@@ -33,6 +34,22 @@ def measure(
     return take_turns(contenders, epochs + 1)  # the first epoch compiles
 
 
+def show_scaling(model: str, threads: int, epochs: int, samples: int) -> None:
+    """Ours on one thread and on all of them."""
+    contenders = []
+    for team in (1, threads):
+        command = [str(WORKER), "kcore", model, str(team), str(samples)]
+        contenders.append(Contender("kcore", sys.executable, team, command))
+        contenders[-1].name = str(team)
+    one, all_of_them = take_turns(contenders, epochs + 1).values()
+    if not one or not all_of_them:
+        sys.exit(f"kcore could not train {model}")
+    print(
+        f"{model:12s} {one:,.0f}/s  {threads} threads {all_of_them:,.0f}/s  {all_of_them / one:.2f}x",
+        flush=True,
+    )
+
+
 def show(model: str, rates: dict[str, float | None]) -> None:
     ours = rates.get("kcore")
     peers = {n: r for n, r in rates.items() if n != "kcore" and r}
@@ -56,7 +73,12 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=5, help="epochs that count, after one that doesn't")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     parser.add_argument("--quick", action="store_true", help="smoke run: kcore alone, few samples")
+    parser.add_argument("--scaling", action="store_true", help="kcore alone, on one thread and on all")
     options = parser.parse_args()
+    if options.scaling:
+        for model in options.models:
+            show_scaling(model, options.threads, options.epochs, MODELS[model].samples)
+        return
     if options.quick:
         options.contenders, options.epochs = ["kcore"], 1
     pythons = {n: sys.executable if n == "kcore" else options.peers_python for n in options.contenders}

@@ -1,6 +1,7 @@
 """Epochs whose batches run as one native call, and the feed that gathers them."""
 
 import os
+import resource
 import signal
 import threading
 
@@ -10,7 +11,7 @@ import pytest
 from kcore import callbacks, config
 from kcore._core import Feed
 from kcore.callbacks.callback import takes_several
-from kcore.layers import Dense, Dropout
+from kcore.layers import Conv2D, Dense, Dropout, Flatten, Input, MaxPooling2D
 from kcore.models import Sequential
 from kcore.utils import set_random_seed
 
@@ -213,3 +214,19 @@ def test_a_forked_child_gathers_by_itself():
         os._exit(0 if right else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     np.testing.assert_array_equal(feed.take()[0], source[::-1][100:200])
+
+
+def test_no_page_faults_after_the_first_steps(threads):
+    set_random_seed(3)
+    model = Sequential([Input((24, 24, 3)), Conv2D(16, 3, activation="relu"), MaxPooling2D(), Flatten()])
+    model.add(Dense(500, activation="relu"))
+    model.add(Dense(10, activation="softmax"))
+    model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
+    x, y = np.ones((32, 24, 24, 3), "float32"), np.ones((32, 10), "float32")
+    for _ in range(2):
+        model.train_on_batch(x, y)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(8):
+        model.train_on_batch(x, y)
+    # The program's memory is thousands of pages; Python's own now and then needs one.
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before < 16
