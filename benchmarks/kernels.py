@@ -1,8 +1,8 @@
 """Times native kernels against NumPy and PyTorch (whichever is installed).
 
-A row is one kernel on one shape. Contenders take turns, each warmed up before its turn is timed (the
-threads of one library spin for a while after its work and would hinder the next); a figure is the best
-of its turns. Ours runs through ``kcore._core.Program`` on tensors that it keeps, as in a model.
+A row is one kernel on one shape. Contenders take turns; before each there is a pause and a warm-up (the
+threads of one library spin for a while after its work and would hinder the next), and a figure is the
+best of its turns. Ours runs through ``kcore._core.Program`` on tensors that it keeps, as in a model.
 
 Columns: GB/s counts what a call must read and write at least. "triad" is the share of the bandwidth of
 STREAM's triad, on the same number of threads, that a row's traffic takes; here, as in the triad itself, bytes that
@@ -184,6 +184,7 @@ def measure(row: Row, turns: int, seconds: float) -> dict[str, float]:
     times = {name: float("inf") for name in contenders}
     for _ in range(turns):
         for name, call in contenders.items():
+            time.sleep(0.8 * seconds)  # OpenBLAS's threads spin for 2**26 ticks of the clock: 20 ms or 30
             times[name] = min(times[name], seconds_per_call(call, seconds))
     return times
 

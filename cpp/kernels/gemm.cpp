@@ -48,6 +48,27 @@ void pack_b_panel(const Gemm<T>& g, std::int64_t j, std::int64_t pc, std::int64_
   }
 }
 
+// Asks for a block of a matrix, a share at a time, while something else is computed.
+template <class T>
+class Ahead {
+ public:
+  Ahead() = default;
+  Ahead(const T* block, std::int64_t stride, std::int64_t rows, std::int64_t cols,
+        std::int64_t shares)
+      : at_(block), stride_(stride), left_(rows), cols_(cols), share_(ceil_div(rows, shares)) {}
+
+  void next() {
+    constexpr std::int64_t line = 64 / static_cast<std::int64_t>(sizeof(T));
+    for (std::int64_t row = min(left_, share_); row > 0; --row, at_ += stride_, --left_) {
+      for (std::int64_t col = 0; col < cols_; col += line) __builtin_prefetch(at_ + col, 0, 2);
+    }
+  }
+
+ private:
+  const T* at_ = nullptr;
+  std::int64_t stride_ = 0, left_ = 0, cols_ = 0, share_ = 0;
+};
+
 template <class T>
 class Blocked {
  public:
@@ -106,6 +127,15 @@ class Blocked {
     }
   }
 
+  // Panel j of B as it lies in the matrix.
+  Ahead<T> ahead_of_panel(std::int64_t j, std::int64_t pc, std::int64_t depth,
+                          std::int64_t shares) const {
+    const T* source = element(g_.b, g_.b_stride, g_.transpose_b, pc, j * kCols);
+    const std::int64_t cols = min(g_.n - j * kCols, kCols);
+    return g_.transpose_b ? Ahead<T>(source, g_.b_stride, cols, depth, shares)
+                          : Ahead<T>(source, g_.b_stride, depth, cols, shares);
+  }
+
   // Rows [row, row_end) of C by the panels [j, j_end) of B.
   void blocks(std::int64_t row, std::int64_t row_end, std::int64_t first, std::int64_t end) const {
     const std::int64_t height = balanced(row_end - row, kBlockRows);
@@ -130,7 +160,14 @@ class Blocked {
             const bool in_place = !packs_b && (j + 1) * kCols <= g_.n;
             T* panel = one_block ? packed_b : packed_b + (j - jc) * kCols * depth;
             if (!in_place && ic == row) pack_b_panel(g_, j, pc, depth, panel);
-            multiply(ic, i_end, height, j, pc, depth, packed_a, in_place ? nullptr : panel);
+            Ahead<T> ahead;
+            if (j + 1 < j_end) {
+              const std::int64_t shares = ceil_div(i_end - ic, height);
+              ahead = packs_b && ic > row
+                          ? Ahead<T>(panel + kCols * depth, kCols, depth, kCols, shares)
+                          : ahead_of_panel(j + 1, pc, depth, shares);
+            }
+            multiply(ic, i_end, height, j, pc, depth, packed_a, in_place ? nullptr : panel, ahead);
           }
         }
       }
@@ -140,7 +177,8 @@ class Blocked {
   // Rows [row, row_end) by panel j of B, `a` being the first of the packed panels of those rows or
   // null, `b` the panel or null if it is in place.
   void multiply(std::int64_t row, std::int64_t row_end, std::int64_t height, std::int64_t j,
-                std::int64_t pc, std::int64_t depth, const T* a, const T* b) const {
+                std::int64_t pc, std::int64_t depth, const T* a, const T* b,
+                Ahead<T>& ahead) const {
     const std::int64_t col = j * kCols;
     const bool last_depth = pc + depth == g_.k;
     Tile<T> tile;
@@ -157,23 +195,24 @@ class Blocked {
     if (a != nullptr) {
       tile.a = a;
       tile.a_stride = height;
-      multiply_panels<ALayout::columns>(tile, row, row_end, height, height * depth);
+      multiply_panels<ALayout::columns>(tile, row, row_end, height, height * depth, ahead);
     } else {
       tile.a = element(g_.a, g_.a_stride, g_.transpose_a, row, pc);
       tile.a_stride = g_.a_stride;
       if (g_.transpose_a) {
-        multiply_panels<ALayout::columns>(tile, row, row_end, height, height);
+        multiply_panels<ALayout::columns>(tile, row, row_end, height, height, ahead);
       } else {
-        multiply_panels<ALayout::rows>(tile, row, row_end, height, height * g_.a_stride);
+        multiply_panels<ALayout::rows>(tile, row, row_end, height, height * g_.a_stride, ahead);
       }
     }
   }
 
   template <ALayout Layout>
   void multiply_panels(Tile<T>& tile, std::int64_t row, std::int64_t row_end, std::int64_t height,
-                       std::int64_t a_step) const {
+                       std::int64_t a_step, Ahead<T>& ahead) const {
     const TileKernel<T> whole = find_tile_kernel<T, Layout>(height, tile.cols);
     for (; row + height <= row_end; row += height) {
+      ahead.next();
       whole(tile);
       tile.a += a_step;
       tile.c += height * tile.c_stride;

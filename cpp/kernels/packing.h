@@ -69,11 +69,15 @@ void pack_rows(const T* source, std::int64_t stride, std::int64_t used, std::int
       const T* from = source + i * stride + p;
       T* to = panel + p * width + i;
       Vec<T> square[lanes];
-      if (count == lanes && steps == lanes) {
+      if (steps == lanes) {
 #pragma GCC unroll 16
         for (std::int64_t r = 0; r < lanes; ++r) {
-          __builtin_prefetch(from + r * stride + 2 * lanes);
-          square[r] = load(from + r * stride);
+          if (r < count) {
+            __builtin_prefetch(from + r * stride + 2 * lanes);
+            square[r] = load(from + r * stride);
+          } else {
+            square[r] = Vec<T>{};
+          }
         }
       } else {
 #pragma GCC unroll 16
