@@ -16,8 +16,10 @@ KCORE_INLINE std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a +
 KCORE_INLINE std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
 
 template <class T>
-KCORE_INLINE void copy_row(const T* in, T* out, std::int64_t n) {
-  if (n * static_cast<std::int64_t>(sizeof(T)) >= kMemcpyBytes) {
+KCORE_INLINE void copy_row(const T* in, T* out, std::int64_t n, bool streamed = false) {
+  if (streamed && reinterpret_cast<std::uintptr_t>(out) % kVectorBytes == 0) {
+    stream_bytes(out, in, n * static_cast<std::int64_t>(sizeof(T)));
+  } else if (n * static_cast<std::int64_t>(sizeof(T)) >= kMemcpyBytes) {
     std::memcpy(out, in, static_cast<std::size_t>(n) * sizeof(T));
   } else {
     for (std::int64_t i = 0; i < n; ++i) out[i] = in[i];
@@ -29,9 +31,12 @@ KCORE_INLINE void fill_row(T* out, std::int64_t n, T value) {
   for (std::int64_t i = 0; i < n; ++i) out[i] = value;
 }
 
+constexpr int kSquaresAhead = 2;
+
 // A square of kWidth<T> rows and columns, transposed in registers: log2(width) rounds of
-// interleaving row i with row i + width / 2.
-template <class T>
+// interleaving row i with row i + width / 2. Asks for the rows of the square after the next: the
+// processor can't guess them.
+template <class T, bool streamed>
 KCORE_INLINE void transpose_square(const T* in, std::int64_t in_stride, T* out,
                                    std::int64_t out_stride) {
   constexpr int width = static_cast<int>(kWidth<T>);
@@ -42,7 +47,10 @@ KCORE_INLINE void transpose_square(const T* in, std::int64_t in_stride, T* out,
   }
   Vec<T> rows[width], next[width];
 #pragma GCC unroll 16
-  for (int i = 0; i < width; ++i) rows[i] = load(in + i * in_stride);
+  for (int i = 0; i < width; ++i) {
+    rows[i] = load(in + i * in_stride);
+    __builtin_prefetch(in + (i + kSquaresAhead * width) * in_stride);
+  }
 #pragma GCC unroll 4
   for (int round = 1; round < width; round *= 2) {
 #pragma GCC unroll 8
@@ -54,7 +62,10 @@ KCORE_INLINE void transpose_square(const T* in, std::int64_t in_stride, T* out,
     for (int i = 0; i < width; ++i) rows[i] = next[i];
   }
 #pragma GCC unroll 16
-  for (int i = 0; i < width; ++i) store(out + i * out_stride, rows[i]);
+  for (int i = 0; i < width; ++i) {
+    T* to = out + i * out_stride;
+    streamed ? stream<T>(to, rows[i]) : store<T>(to, rows[i]);
+  }
 }
 
 // Pixels of a known few channels, to planes and back.
@@ -72,8 +83,9 @@ void interleave(const T* in, std::int64_t in_stride, T* out, std::int64_t pixels
   }
 }
 
-// out[p * out_stride + q] = in[q * in_stride + p].
-template <class T>
+// out[p * out_stride + q] = in[q * in_stride + p]. Streamed: whole vectors of `out` lie on
+// multiples of their size, and go past the caches.
+template <class T, bool streamed>
 void transpose_block(const T* in, std::int64_t in_stride, T* out, std::int64_t out_stride,
                      std::int64_t np, std::int64_t nq) {
   if (np == 3 && in_stride == 3) return deinterleave<T, 3>(in, out, out_stride, nq);
@@ -86,7 +98,8 @@ void transpose_block(const T* in, std::int64_t in_stride, T* out, std::int64_t o
     for (; p + width <= np; p += width) {
       std::int64_t q = 0;
       for (; q + width <= nq; q += width) {
-        transpose_square(in + q * in_stride + p, in_stride, out + p * out_stride + q, out_stride);
+        transpose_square<T, streamed>(in + q * in_stride + p, in_stride, out + p * out_stride + q,
+                                      out_stride);
       }
       for (; q < nq; ++q) {
         for (std::int64_t i = 0; i < width; ++i) {
@@ -108,14 +121,21 @@ void transpose_block(const T* in, std::int64_t in_stride, T* out, std::int64_t o
 // The two innermost loops, p around q.
 struct Plane {
   std::int64_t in_p, in_q, out_p, out_q;
+  bool streamed;  // the result leaves the caches anyway
 };
 
 template <class T>
 void copy_plane(const T* in, T* out, const Plane& s, std::int64_t np, std::int64_t nq) {
   if (s.in_q == 1 && s.out_q == 1) {
-    for (std::int64_t p = 0; p < np; ++p) copy_row(in + p * s.in_p, out + p * s.out_p, nq);
+    for (std::int64_t p = 0; p < np; ++p)
+      copy_row(in + p * s.in_p, out + p * s.out_p, nq, s.streamed);
   } else if (s.in_p == 1 && s.out_q == 1 && np > 1) {
-    transpose_block(in, s.in_q, out, s.out_p, np, nq);
+    constexpr auto vector = static_cast<std::int64_t>(kVectorBytes);
+    const bool aligned = reinterpret_cast<std::uintptr_t>(out) % kVectorBytes == 0 &&
+                         s.out_p * static_cast<std::int64_t>(sizeof(T)) % vector == 0;
+    const auto transpose =
+        s.streamed && aligned ? transpose_block<T, true> : transpose_block<T, false>;
+    transpose(in, s.in_q, out, s.out_p, np, nq);
   } else if (s.in_q == 0 && s.out_q == 1) {
     for (std::int64_t p = 0; p < np; ++p) fill_row(out + p * s.out_p, nq, in[p * s.in_p]);
   } else {
@@ -147,7 +167,7 @@ void strided_copy_elements(const StridedCopy& copy, const T* in, T* out) {
     return position < 0 ? std::int64_t{1} : copy.extents[order[position]];
   };
   const int p = copy.rank - 2, q = copy.rank - 1;
-  Plane plane{0, 0, 0, 0};
+  Plane plane{0, 0, 0, 0, false};
   if (q >= 0) {
     plane.in_q = copy.in_strides[order[q]];
     plane.out_q = copy.out_strides[order[q]];
@@ -160,6 +180,7 @@ void strided_copy_elements(const StridedCopy& copy, const T* in, T* out) {
   std::int64_t outer = 1;
   for (int d = 0; d < p; ++d) outer *= extent(d);
   if (np * nq * outer == 0) return;
+  plane.streamed = np * nq * outer * static_cast<std::int64_t>(sizeof(T)) >= kStreamingBytes;
 
   const bool transposing = plane.in_q != 1 && plane.in_p == 1 && np > 1;
   const std::int64_t q_chunk = smaller(nq, transposing ? 256 : kGrain);
@@ -196,6 +217,7 @@ void strided_copy_elements(const StridedCopy& copy, const T* in, T* out) {
         y -= copy.out_strides[order[d]] * extent(d);
       }
     }
+    if (plane.streamed) finish_streaming();
   });
 }
 

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from native import run, run1
+from native import run, run1, run_in_place
 
 DTYPES = ["bool", "uint8", "int32", "int64", "float32", "float64"]
 RNG = np.random.default_rng(0)
@@ -314,3 +314,14 @@ def test_concatenate_errors():
         run1("concatenate", [x, x.astype("int32")], ((4, 3), "float32"), axis=0)
     with pytest.raises(ValueError, match=r"cannot concatenate float32 \(3,\) into"):
         run1("concatenate", [x, x[0]], ((3, 3), "float32"), axis=0)
+
+
+def test_results_that_leave_the_caches():
+    """Beyond 48 MB results are stored past the caches where their rows begin on whole lines."""
+    for shape in ((3600, 3600), (3601, 3599)):
+        x = np.arange(np.prod(shape), dtype="float32").reshape(shape)
+        y = np.zeros(shape[::-1], "float32")
+        (got,) = run_in_place("transpose", [x, y], [0], [1], perm=[1, 0])
+        np.testing.assert_array_equal(got, x.T)
+        (got,) = run_in_place("reshape", [x, y], [0], [1])
+        np.testing.assert_array_equal(got.ravel(), x.ravel())
