@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -38,6 +39,21 @@ def describe(plan: Plan, seconds: np.ndarray | None = None) -> str:
     if seconds is not None:
         summary += f", {total * 1e6:.1f} us"
     return "\n".join([summary, *lines])
+
+
+def memory(plans: Sequence[Plan]) -> dict[str, int]:
+    """The bytes that these programs plan for, one run at a time; kernels' scratch memory comes on top."""
+    storages = {
+        id(detail): math.prod(shape) * np.dtype(dtype).itemsize
+        for plan in plans
+        for residence, dtype, shape, detail in plan.buffers
+        if residence == "storage"
+    }
+    return {
+        "arenas": sum(plan.arena_bytes for plan in plans),
+        "prepared": sum(plan.program.prepared_bytes for plan in plans),
+        "storages": sum(storages.values()),
+    }
 
 
 def _operand(plan: Plan, tensor: object) -> str:

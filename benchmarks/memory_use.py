@@ -1,0 +1,129 @@
+"""Peak memory of training: kcore, PyTorch and Keras on TensorFlow, and what kcore's planner says of its own.
+
+Each contender trains in a process of its own. What counts is the peak of its resident memory over three epochs of
+two batches, less what is resident after the imports, with the data there and no model yet.
+
+    python benchmarks/memory_use.py --peers-python /path/to/python
+    python benchmarks/memory_use.py --models mlp_wide vgg_100 --threads 1
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from contenders import LIBRARIES
+from train_models import MODELS
+
+BATCHES, EPOCHS = 2, 3
+
+
+def resident(field: str = "VmRSS") -> int:
+    """Bytes of this process: ``VmRSS`` now, ``VmHWM`` at the most."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field + ":"):
+            return int(line.split()[1]) * 1024
+    raise OSError(f"/proc/self/status has no {field}")
+
+
+def forget_peak() -> None:
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def epoch_of(contender: str, name: str, threads: int):
+    """A function that makes the model's data, imports the library, and returns one that trains an epoch."""
+    import train_worker
+
+    model = MODELS[name]
+    x, y = train_worker.data(model, model.batch * BATCHES)
+    if contender == "torch":
+        import torch  # noqa: F401
+
+        return lambda: train_worker.torch_epoch(model, x, y, threads)
+    if contender == "kcore":
+        import kcore
+        import kcore.layers
+        import kcore.models
+        import kcore.optimizers
+
+        kcore.config.set_num_threads(threads)
+        return lambda: train_worker.keras_like(kcore, model, x, y)
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+    import keras
+
+    return lambda: train_worker.keras_like(keras, model, x, y)
+
+
+def work(contender: str, name: str, threads: int) -> None:
+    make = epoch_of(contender, name, threads)
+    before = resident()
+    forget_peak()
+    epoch = make()
+    for _ in range(EPOCHS):
+        epoch()
+    print(f"PEAK {resident('VmHWM') - before}")
+    if contender == "kcore":
+        print("PLAN", planned(inspect.getclosurevars(epoch).nonlocals["net"]))
+
+
+def planned(net) -> str:
+    """What the planner says that the model's training takes."""
+    from kcore.graph.report import memory
+
+    functions = [step.function for step in net._steps.values()]
+    plans = [compiled.plan for f in functions for compiled in f._programs.values()]
+    parts = memory(plans)
+    live = sum(plan.live_bytes for plan in plans)
+    cells = ", ".join(f"{name} {size / 1e6:.1f}" for name, size in parts.items())
+    return f"{sum(parts.values()) / 1e6:.1f} MB ({cells}; of the arenas {live / 1e6:.1f} live at once)"
+
+
+def measure(contender: str, name: str, python: str, threads: int) -> tuple[float | None, str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), **LIBRARIES[contender].environment}
+    done = subprocess.run(
+        [python, __file__, "--work", contender, "--models", name, "--threads", str(threads)],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    lines = dict(
+        line.split(" ", 1) for line in done.stdout.splitlines() if line.startswith(("PEAK ", "PLAN "))
+    )
+    peak = float(lines["PEAK"]) if "PEAK" in lines else None
+    return peak, lines.get("PLAN", "")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
+    parser.add_argument("--contenders", nargs="+", default=["kcore", "torch", "keras-tf"])
+    parser.add_argument("--peers-python", default=sys.executable, help="interpreter that has the peers")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--work", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.work:
+        work(options.work, options.models[0], options.threads)
+        return
+    for name in options.models:
+        peaks, plan = {}, ""
+        for contender in options.contenders:
+            python = sys.executable if contender == "kcore" else options.peers_python
+            peaks[contender], said = measure(contender, name, python, options.threads)
+            plan = plan or said
+        cells = "  ".join(f"{n} {p / 1e6:.1f} MB" if p else f"{n} failed" for n, p in peaks.items())
+        ours, torch = peaks.get("kcore"), peaks.get("torch")
+        ratio = f"  | {ours / torch:.2f} of torch's" if ours and torch else ""
+        print(f"{name:10s} {cells}{ratio}\n           planned: {plan}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
