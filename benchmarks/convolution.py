@@ -19,16 +19,20 @@ class Layer(NamedTuple):
     stride: int = 1
     padding: int = 0
     depthwise: bool = False
+    dilation: int = 1
+    groups: int = 1
 
     @property
     def out(self) -> int:
-        return (self.size + 2 * self.padding - self.kernel) // self.stride + 1
+        span = (self.kernel - 1) * self.dilation + 1
+        return (self.size + 2 * self.padding - span) // self.stride + 1
 
     def __str__(self) -> str:
         filters = "depthwise" if self.depthwise else self.filters
-        return (
-            f"{self.network} {self.size}x{self.channels}->{filters} {self.kernel}x{self.kernel}/{self.stride}"
-        )
+        extents = f"{self.size}x{self.channels}->{filters} {self.kernel}x{self.kernel}/{self.stride}"
+        dilation = f" d{self.dilation}" if self.dilation > 1 else ""
+        groups = f" g{self.groups}" if self.groups > 1 else ""
+        return f"{self.network} {extents}{dilation}{groups}"
 
 
 LAYERS = [
@@ -55,7 +59,43 @@ LAYERS = [
     Layer("mobilenet", 8, 112, 64, 64, stride=2, padding=1, depthwise=True),
     Layer("mobilenet", 8, 14, 512, 512, padding=1, depthwise=True),
 ]
-QUICK = [Layer("quick", 2, 8, 3, 5, padding=1), Layer("quick", 2, 8, 5, 5, stride=2, depthwise=True)]
+# Sizes that no network has been tuned for, next to those above; b is the batch.
+NEIGHBOURS = [
+    Layer("b5", 5, 101, 3, 17),
+    Layer("b16", 16, 64, 3, 100, padding=1),
+    Layer("b1", 1, 224, 3, 64, kernel=7, stride=2, padding=3),
+    Layer("b7", 7, 96, 5, 33, kernel=5, stride=2, padding=2),
+    Layer("b32", 32, 33, 1, 20, kernel=5),
+    Layer("b9", 9, 31, 17, 33, kernel=5, padding=2),
+    Layer("b8", 8, 30, 100, 100, kernel=5, padding=2),
+    Layer("b8", 8, 30, 33, 17, stride=2, padding=1),
+    Layer("b8", 8, 31, 64, 100, stride=3, padding=1),
+    Layer("b16", 16, 14, 512, 512, stride=2, padding=1),
+    Layer("b1", 1, 56, 128, 128, stride=2, padding=1),
+    Layer("b8", 8, 30, 64, 64, padding=2, dilation=2),
+    Layer("b8", 8, 31, 33, 100, padding=2, dilation=2),
+    Layer("b8", 8, 28, 128, 128, padding=1, groups=4),
+    Layer("b5", 5, 30, 100, 100, padding=1, groups=5),
+    Layer("b7", 7, 31, 33, 17, kernel=1),
+    Layer("b5", 5, 30, 100, 100, kernel=1),
+    Layer("b8", 8, 14, 256, 1024, kernel=1),
+    Layer("b8", 8, 14, 1024, 256, kernel=1),
+    Layer("b1", 1, 7, 512, 2048, kernel=1),
+    Layer("b8", 8, 56, 256, 512, kernel=1, stride=2),
+    Layer("b7", 7, 31, 100, 33, kernel=1, stride=2),
+    Layer("b8", 8, 31, 96, 96, kernel=5, padding=2, depthwise=True),
+    Layer("b8", 8, 56, 13, 13, padding=1, depthwise=True),
+    Layer("b5", 5, 31, 100, 100, stride=2, padding=1, depthwise=True),
+    Layer("b8", 8, 30, 64, 64, kernel=5, stride=2, padding=2, depthwise=True),
+    Layer("b8", 8, 30, 33, 33, stride=3, padding=1, depthwise=True),
+    Layer("b8", 8, 31, 64, 64, padding=2, dilation=2, depthwise=True),
+    Layer("b1", 1, 112, 32, 32, padding=1, depthwise=True),
+]
+QUICK = [
+    Layer("quick", 2, 8, 3, 5, padding=1),
+    Layer("quick", 2, 8, 5, 5, stride=2, depthwise=True),
+    Layer("quick", 2, 8, 6, 4, dilation=2, groups=2),
+]
 
 
 def torch_calls(torch, layer: Layer, x, kernel, dy) -> dict:
@@ -67,8 +107,8 @@ def torch_calls(torch, layer: Layer, x, kernel, dy) -> dict:
     weight = torch.from_numpy(np.ascontiguousarray(kernel.transpose(3, 2, 0, 1))).contiguous(
         memory_format=torch.channels_last
     )
-    groups = layer.channels if layer.depthwise else 1
-    steps = ([layer.stride] * 2, [layer.padding] * 2, [1, 1])
+    groups = layer.channels if layer.depthwise else layer.groups
+    steps = ([layer.stride] * 2, [layer.padding] * 2, [layer.dilation] * 2)
     xs, dys = images(x), images(dy)
 
     def backward(data: bool):
@@ -84,16 +124,23 @@ def torch_calls(torch, layer: Layer, x, kernel, dy) -> dict:
     }
 
 
-def rows(quick: bool, row: type, program, torch) -> Iterator:
+def rows(layers: list[Layer], row: type, program, torch) -> Iterator:
     rng = np.random.default_rng(0)
-    for layer in QUICK if quick else LAYERS:
+    for layer in layers:
         x = rng.standard_normal((layer.batch, layer.size, layer.size, layer.channels), "float32")
         dy = rng.standard_normal((layer.batch, layer.out, layer.out, layer.filters), "float32")
-        shape = (layer.kernel, layer.kernel, 1 if layer.depthwise else layer.channels, layer.filters)
+        inputs = 1 if layer.depthwise else layer.channels // layer.groups
+        shape = (layer.kernel, layer.kernel, inputs, layer.filters)
         kernel = rng.standard_normal(shape, "float32")
         native = kernel.reshape(layer.kernel, layer.kernel, layer.channels, 1) if layer.depthwise else kernel
         name = "depthwise_conv2d" if layer.depthwise else "conv2d"
-        attributes = {"strides": [layer.stride] * 2, "padding": [layer.padding] * 4}
+        attributes = {
+            "strides": [layer.stride] * 2,
+            "padding": [layer.padding] * 4,
+            "dilation": [layer.dilation] * 2,
+        }
+        if not layer.depthwise:
+            attributes["groups"] = layer.groups
         passes = {
             "forward": (name, [x, native], dy.shape),
             "data": (name + "_data_gradient", [dy, native], x.shape),

@@ -133,7 +133,12 @@ def gemm_rows(quick: bool) -> Iterator[Row]:
 
 
 def convolution_rows(quick: bool) -> Iterator[Row]:
-    return convolution.rows(quick, Row, program, peer("torch"))
+    layers = convolution.QUICK if quick else convolution.LAYERS
+    return convolution.rows(layers, Row, program, peer("torch"))
+
+
+def neighbour_rows(quick: bool) -> Iterator[Row]:
+    return convolution.rows([] if quick else convolution.NEIGHBOURS, Row, program, peer("torch"))
 
 
 def memory_rows(quick: bool) -> Iterator[Row]:
@@ -147,6 +152,7 @@ def elementwise_rows(quick: bool) -> Iterator[Row]:
 FAMILIES: dict[str, Callable[[bool], Iterator[Row]]] = {
     "gemm": gemm_rows,
     "convolution": convolution_rows,
+    "neighbours": neighbour_rows,
     "memory": memory_rows,
     "elementwise": elementwise_rows,
 }
@@ -230,9 +236,15 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     options = parse()
-    # OpenBLAS, inside NumPy, reads its number of threads once, when it is loaded.
-    if os.environ.get("OPENBLAS_NUM_THREADS") != str(options.threads):
-        os.environ["OPENBLAS_NUM_THREADS"] = str(options.threads)
+    # OpenBLAS, inside NumPy, reads its number of threads once, when it is loaded. PyTorch allocates its
+    # results; unless malloc keeps what they leave, large ones cost more in page faults than in work.
+    settings = {
+        "OPENBLAS_NUM_THREADS": str(options.threads),
+        "MALLOC_MMAP_MAX_": "0",
+        "MALLOC_TRIM_THRESHOLD_": str(1 << 34),
+    }
+    if any(os.environ.get(name) != value for name, value in settings.items()):
+        os.environ.update(settings)
         os.execv(sys.executable, [sys.executable, *sys.argv])
     _core.set_num_threads(options.threads)
     torch = peer("torch")

@@ -16,32 +16,34 @@ namespace {
 constexpr std::int64_t kBlockPixels = 448;
 constexpr std::int64_t kMinBlockPixels = 56;
 constexpr std::int64_t kTasks = 32;
+constexpr std::int64_t kFewPixels = 256;
+constexpr std::int64_t kCachedBytes = 512 << 10;
 
 // How a product is cut, and its part of the workspace.
 template <class T>
 struct Plan {
   Blocks blocks;
-  Depth depth;
   bool narrow;                      // few columns: vectors run along depth
+  std::int64_t run;                 // of depth that a step goes: 1 unless narrow
+  std::int64_t steps, row_steps;    // of depth, of a row of taps
+  std::int64_t depth_steps;         // of a block of depth
   std::int64_t panel_cols, panels;  // of a panel; panels of a group
   std::int64_t tile_rows;
-  std::int64_t b_stride, panel_size;  // elements
-  T* packed;                          // panels of the kernel, group by group
-  std::int64_t* a_rows;               // of a block's pixels
+  std::int64_t b_stride, step_size, panel_size;  // elements
+  T* packed;                                     // panels of the kernel, group by group
+  std::int64_t* a_rows;                          // of a block's pixels
   std::int64_t* c_rows;
+  std::int64_t* a_steps;  // of depth
 };
 
-// One pixel's depth: taps of a row side by side lie together if they are of one group.
+// The operands of a block.
 template <class T>
-Depth pixel_depth(const Product<T>& product, const Blocks& blocks) {
-  const Axis &rows = product.grid.rows, &cols = product.grid.cols;
-  const std::int64_t tap_pitch = cols.tap_step * product.grid.source_channels;
-  const std::int64_t row_pitch = rows.tap_step * blocks.row_pitch;
-  if (tap_pitch == product.depth_channels) {
-    return {1, 0, rows.taps, row_pitch, cols.taps * tap_pitch, 1};
-  }
-  return {rows.taps, row_pitch, cols.taps, tap_pitch, product.depth_channels, 1};
-}
+struct Call {
+  const T* source;
+  const T* packed;  // panels of the kernel
+  const Epilogue<T>& epilogue;
+  T* out;
+};
 
 template <class T>
 std::int64_t packed_elements(const Product<T>& product, const Plan<T>& plan) {
@@ -54,17 +56,25 @@ Plan<T> make_plan(const Product<T>& product, Workspace& workspace) {
   const Grid& grid = product.grid;
   const std::int64_t pixels = grid.batch * grid.rows.out * grid.cols.out;
   plan.blocks = cut<T>(grid, max(kMinBlockPixels, min(kBlockPixels, ceil_div(pixels, kTasks))));
-  plan.depth = pixel_depth(product, plan.blocks);
-  plan.narrow = is_narrow(product, plan.depth);
+  // Taps of a row side by side lie together if they are of one group.
+  const bool joined = grid.cols.tap_step * plan.blocks.pixel_pitch == product.depth_channels;
+  const std::int64_t run = (joined ? grid.cols.taps : 1) * product.depth_channels;
+  plan.narrow = is_narrow(product, run);
+  plan.run = plan.narrow ? run : 1;
+  plan.steps = product.depth() / max(1, plan.run);
+  plan.row_steps = plan.steps / max(1, grid.rows.taps);
+  plan.depth_steps = plan.narrow ? max(1, plan.steps) : balanced(plan.steps, kBlockDepth<T>);
   plan.tile_rows = plan.narrow ? kNarrowRows : kBlockRows;
   plan.panel_cols = plan.narrow ? kNarrowCols : kBlockCols<T>;
   plan.panels = ceil_div(product.group_columns, plan.panel_cols);
-  plan.b_stride = plan.narrow ? narrow_stride<T>(plan.depth) : kBlockCols<T>;
-  plan.panel_size = plan.panel_cols * (plan.narrow ? plan.b_stride : product.depth());
+  plan.step_size = plan.narrow ? round_up(run, kWidth<T>) : kBlockCols<T>;
+  plan.b_stride = plan.narrow ? plan.steps * plan.step_size : kBlockCols<T>;
+  plan.panel_size = plan.steps * plan.step_size * (plan.narrow ? plan.panel_cols : 1);
   plan.packed = workspace.take<T>(packed_elements(product, plan));
   const std::int64_t block_pixels = plan.blocks.images * plan.blocks.rows * grid.cols.out;
   plan.a_rows = workspace.take<std::int64_t>(block_pixels);
   plan.c_rows = workspace.take<std::int64_t>(block_pixels);
+  plan.a_steps = workspace.take<std::int64_t>(plan.steps);
   return plan;
 }
 
@@ -75,21 +85,19 @@ ConvolutionMemory memory(const Product<T>& product) {
   return {workspace.bytes, copy_elements_of(plan.blocks) * static_cast<std::int64_t>(sizeof(T))};
 }
 
-// Where the pixels of a block read and write, from its first one.
+// Where a block reads and writes, from its first pixel.
 template <class T>
 void set_offsets(const Product<T>& product, const Plan<T>& plan) {
   const Grid& grid = product.grid;
-  std::int64_t pixel = 0;
+  set_pixel_offsets(grid, plan.blocks, plan.a_rows);
+  set_tap_offsets(grid, plan.blocks, product.depth_channels, plan.run, plan.a_steps);
+  std::int64_t* c_row = plan.c_rows;
   for (std::int64_t image = 0; image < plan.blocks.images; ++image) {
     for (std::int64_t i = 0; i < plan.blocks.rows; ++i) {
-      for (std::int64_t j = 0; j < grid.cols.out; ++j, ++pixel) {
-        plan.a_rows[pixel] = image * plan.blocks.image_pitch +
-                             i * grid.rows.step * plan.blocks.row_pitch +
-                             j * grid.cols.step * grid.source_channels;
-        plan.c_rows[pixel] =
-            ((image * product.out_rows + i * grid.rows.out_step) * product.out_cols +
-             j * grid.cols.out_step) *
-            product.out_channels();
+      for (std::int64_t j = 0; j < grid.cols.out; ++j) {
+        *c_row++ = ((image * product.out_rows + i * grid.rows.out_step) * product.out_cols +
+                    j * grid.cols.out_step) *
+                   product.out_channels();
       }
     }
   }
@@ -109,40 +117,75 @@ KCORE_INLINE Range used_tap_rows(const Grid& grid, const Block& block, std::int6
           valid_taps(grid.rows, block.row + top % block.rows).last};
 }
 
-// Leaves out the rows of taps that read nothing but padding.
+// What the tiles of a panel share, for steps [steps.first, steps.last) of depth.
 template <class T>
-void skip_tap_rows(const Plan<T>& plan, Range rows, GatherTile<T>& tile) {
-  const Depth& depth = plan.depth;
-  const bool merged = depth.outer == 1;
-  const std::int64_t runs = merged ? 1 : depth.middle;
-  const std::int64_t row_b =
-      runs * (plan.narrow ? round_up(depth.inner, kWidth<T>) : depth.inner * plan.b_stride);
-  (merged ? tile.depth.middle : tile.depth.outer) = max(0, rows.last - rows.first);
-  tile.a += rows.first * (merged ? depth.middle_pitch : depth.outer_pitch);
-  tile.b += rows.first * row_b;
+GatherTile<T> panel_tile(const Product<T>& product, const Plan<T>& plan, const Call<T>& call,
+                         std::int64_t panel, Range steps) {
+  const bool finish = steps.last == plan.steps;
+  const std::int64_t group = panel / plan.panels;
+  const std::int64_t column = panel % plan.panels * plan.panel_cols;
+  const std::int64_t out_column = group * product.group_columns + column;
+  GatherTile<T> tile;
+  tile.a = call.source + group * product.depth_channels;
+  tile.run = plan.run;
+  tile.b = call.packed + (plan.narrow ? out_column * plan.b_stride : panel * plan.panel_size);
+  tile.b_stride = plan.b_stride;
+  tile.c = call.out + out_column;
+  tile.cols = min(plan.panel_cols, product.group_columns - column);
+  tile.add = steps.first > 0;
+  tile.bias = finish && call.epilogue.bias != nullptr ? call.epilogue.bias + out_column : nullptr;
+  tile.activation = finish ? call.epilogue.activation : Activation::none;
+  return tile;
 }
 
-// The pixels of one block in one panel.
+// Panels [first, last) of one block. Where the second-level cache holds them and depth is short, a
+// tile of pixels goes through all of them and writes its outputs whole. Otherwise a panel goes
+// through all pixels, a block of depth at a time that the first-level cache holds.
 template <class T>
-void run_panel(const Grid& grid, const Block& block, const Plan<T>& plan,
-               const GatherTile<T>& panel) {
+void run_block(const Product<T>& product, const Plan<T>& plan, const Block& block,
+               const Call<T>& call, std::int64_t first, std::int64_t last) {
+  const Grid& grid = product.grid;
   const std::int64_t pixels = block.images * block.rows * grid.cols.out;
   const std::int64_t rows = balanced(pixels, plan.tile_rows);
-  const GatherKernel<T> full = find_kernel(plan, rows, panel.cols);
-  const bool skip = grid.rows.padded() && plan.depth.inner >= 16;
-  for (std::int64_t pixel = 0; pixel < pixels; pixel += rows) {
-    const std::int64_t used = min(rows, pixels - pixel);
-    GatherTile<T> tile = panel;
-    tile.a_rows = plan.a_rows + pixel;
-    tile.c_rows = plan.c_rows + pixel;
-    if (skip) skip_tap_rows(plan, used_tap_rows(grid, block, pixel, pixel + used - 1), tile);
-    (used == rows ? full : find_kernel(plan, used, tile.cols))(tile);
+  const bool skip = grid.rows.padded() && plan.row_steps * plan.run >= 16;
+  const bool whole = plan.depth_steps >= plan.steps &&
+                     (last - first) * plan.panel_size <= kCachedBytes / std::int64_t{sizeof(T)};
+  for (std::int64_t step = 0; step == 0 || step < plan.steps; step += plan.depth_steps) {
+    const Range steps{step, min(plan.steps, step + plan.depth_steps)};
+    const auto run_tile = [&](const GatherTile<T>& panel, std::int64_t pixel) {
+      const std::int64_t used = min(rows, pixels - pixel);
+      GatherTile<T> tile = panel;
+      Range own = steps;
+      if (skip) {  // rows of taps that read nothing but padding
+        const Range taps = used_tap_rows(grid, block, pixel, pixel + used - 1);
+        own.first = max(own.first, taps.first * plan.row_steps);
+        own.last = min(own.last, taps.last * plan.row_steps);
+      }
+      tile.a_rows = plan.a_rows + pixel;
+      tile.c_rows = plan.c_rows + pixel;
+      tile.a_steps = plan.a_steps + own.first;
+      tile.steps = max(0, own.last - own.first);
+      tile.b += own.first * plan.step_size;
+      find_kernel(plan, used, tile.cols)(tile);
+    };
+    if (whole) {
+      for (std::int64_t pixel = 0; pixel < pixels; pixel += rows) {
+        for (std::int64_t panel = first; panel < last; ++panel) {
+          run_tile(panel_tile(product, plan, call, panel, steps), pixel);
+        }
+      }
+      continue;
+    }
+    for (std::int64_t panel = first; panel < last; ++panel) {
+      const GatherTile<T> tile = panel_tile(product, plan, call, panel, steps);
+      for (std::int64_t pixel = 0; pixel < pixels; pixel += rows) run_tile(tile, pixel);
+    }
   }
 }
 
 template <class T>
 void pack(const Product<T>& product, const Plan<T>& plan, const T* kernel, T* packed) {
-  plan.narrow ? pack_narrow(product, plan.depth, kernel, packed)
+  plan.narrow ? pack_narrow(product, plan.run, kernel, packed)
               : pack_kernel(product, kernel, packed);
 }
 
@@ -183,36 +226,24 @@ void run(const Product<T>& product, const T* source, const T* kernel, const T* p
                                       grid.cols.out_first) *
                                          product.out_channels();
                 const std::int64_t first = task / blocks.count * cut_panels;
-                for (std::int64_t panel = first; panel < min(panels, first + cut_panels); ++panel) {
-                  const std::int64_t group = panel / plan.panels;
-                  const std::int64_t column = panel % plan.panels * plan.panel_cols;
-                  const std::int64_t out_column = group * product.group_columns + column;
-                  GatherTile<T> tile;
-                  tile.depth = plan.depth;
-                  tile.a = block_start + group * product.depth_channels;
-                  tile.b =
-                      packed + (plan.narrow ? out_column * plan.b_stride : panel * plan.panel_size);
-                  tile.b_stride = plan.b_stride;
-                  tile.c = block_out + out_column;
-                  tile.cols = min(plan.panel_cols, product.group_columns - column);
-                  tile.add = false;
-                  tile.bias = epilogue.bias == nullptr ? nullptr : epilogue.bias + out_column;
-                  tile.activation = epilogue.activation;
-                  run_panel(grid, block, plan, tile);
-                }
+                run_block(product, plan, block, {block_start, packed, epilogue, block_out}, first,
+                          min(panels, first + cut_panels));
               }
             });
 }
 
-// Whether every output reads the one source pixel in its own place: a plain matrix product.
+// Whether every output reads the one source pixel in its own place: a plain matrix product. Of many
+// pixels it is faster to pack the kernel alone.
 template <class T>
 bool is_pointwise(const Product<T>& product) {
   const auto same = [](const Axis& axis) {
     return axis.taps == 1 && axis.step == 1 && axis.out_step == 1 && axis.origin == 0 &&
            axis.out == axis.source;
   };
-  return product.groups == 1 && same(product.grid.rows) && same(product.grid.cols) &&
-         2 * product.group_columns > kWidth<T>;
+  const Grid& grid = product.grid;
+  return product.groups == 1 && same(grid.rows) && same(grid.cols) &&
+         2 * product.group_columns > kWidth<T> &&
+         grid.batch * grid.rows.out * grid.cols.out <= kFewPixels;
 }
 
 template <class T>

@@ -3,6 +3,8 @@
 //
 // Images are cut into chunks, each summed into a partial gradient of its own, and the kernel's
 // elements into bands; chunks x bands are the tasks. The partial gradients are added in order.
+// Blocks of images are copied with their padding, and dy whose columns do not fill vectors into
+// panels, by each task, or once before them all where bands would each do so again.
 #include "kernels/convolution.h"
 #include "kernels/narrow.h"
 #include "kernels/winograd.h"
@@ -15,7 +17,14 @@ constexpr std::int64_t kBlockPixels = 512;
 constexpr std::int64_t kTasks = 32;
 constexpr double kChunkFlops = 4e6;
 constexpr std::int64_t kPartialBytes = 8 << 20;
+constexpr std::int64_t kSharedBytes = 64 << 20;
 constexpr std::int64_t kBandTiles = 8;
+
+// What tiles read of a block: x, with its padding, and dy.
+template <class T>
+struct Operands {
+  const T *x, *dy;
+};
 
 template <class T>
 struct Plan {
@@ -25,11 +34,17 @@ struct Plan {
   std::int64_t chunks, chunk_blocks, bands, band_tiles;
   bool narrow;                  // few columns: vectors run along the kernel's rows
   std::int64_t run, run_tiles;  // a row's taps together, where they lie side by side in x
-  bool pack;  // dy's columns do not fill vectors: blocks of it are copied with padding
-  std::int64_t packed_stride;
-  T* partials;           // chunks - 1 gradients
-  std::int64_t* a_rows;  // of the elements of one group of the kernel
+  bool pack;                    // blocks of dy are copied into panels
+  std::int64_t panel_cols;
+  std::int64_t block_pixels;
+  std::int64_t block_elements;  // of the copies of a block of x and of dy
+  bool share;                   // the copies of all blocks lie in the workspace
+  T* copies;
+  Operands<T>* operands;  // that lie there
+  T* partials;            // chunks - 1 gradients
+  std::int64_t* a_rows;   // of the elements of one group of the kernel
   std::int64_t* c_rows;
+  std::int64_t* a_steps;  // of a block's pixels
 };
 
 template <class T>
@@ -48,13 +63,17 @@ Plan<T> make_plan(const ConvolutionGeometry& g, Workspace& workspace) {
   plan.panels = ceil_div(plan.group_columns, kBlockCols<T>);
   plan.run = g.kernel_cols * g.in_channels;
   plan.narrow = g.groups == 1 && g.dilation_cols == 1 && plan.run >= kWidth<T> &&
-                2 * g.out_channels <= kWidth<T>;
+                plan.blocks.pixel_pitch == g.in_channels && 2 * g.out_channels <= kWidth<T>;
   if (plan.narrow) {
     plan.run_tiles = ceil_div(plan.run, kNarrowRun<T>);
     plan.row_tiles = g.kernel_rows * plan.run_tiles;
   }
   plan.pack = !plan.narrow && plan.group_columns % kWidth<T> != 0;
-  plan.packed_stride = round_up(plan.group_columns, kWidth<T>);
+  plan.panel_cols = min(kBlockCols<T>, round_up(plan.group_columns, kWidth<T>));
+  plan.block_pixels = plan.blocks.images * plan.blocks.rows * g.out_cols;
+  plan.block_elements =
+      round_up(copy_elements_of(plan.blocks), kWidth<T>) +
+      (plan.pack ? g.groups * plan.panels * plan.panel_cols * plan.block_pixels : 0);
 
   const std::int64_t size = g.groups * plan.group_rows * plan.group_columns;
   const std::int64_t tiles = g.groups * plan.row_tiles * plan.panels;
@@ -73,13 +92,12 @@ Plan<T> make_plan(const ConvolutionGeometry& g, Workspace& workspace) {
   plan.partials = workspace.take<T>((plan.chunks - 1) * size);
   plan.a_rows = workspace.take<std::int64_t>(plan.group_rows);
   plan.c_rows = workspace.take<std::int64_t>(plan.group_rows);
+  plan.a_steps = workspace.take<std::int64_t>(plan.block_pixels);
+  const std::int64_t elements = plan.blocks.count * plan.block_elements;
+  plan.share = plan.bands > 1 && elements > 0 && elements <= kSharedBytes / std::int64_t{sizeof(T)};
+  plan.copies = workspace.take<T>(plan.share ? elements : 0);
+  plan.operands = workspace.take<Operands<T>>(plan.share ? plan.blocks.count : 0);
   return plan;
-}
-
-template <class T>
-std::int64_t packed_elements(const ConvolutionGeometry& g, const Plan<T>& plan) {
-  if (!plan.pack) return 0;
-  return plan.blocks.images * plan.blocks.rows * g.out_cols * g.groups * plan.packed_stride;
 }
 
 template <class T>
@@ -98,21 +116,16 @@ ConvolutionMemory memory(const ConvolutionGeometry& g) {
   }
   Workspace workspace{nullptr};
   const Plan<T> plan = make_plan<T>(g, workspace);
-  return {workspace.bytes, (copy_elements_of(plan.blocks) + packed_elements(g, plan)) *
-                               static_cast<std::int64_t>(sizeof(T))};
+  return {workspace.bytes,
+          plan.share ? 0 : plan.block_elements * static_cast<std::int64_t>(sizeof(T))};
 }
 
 template <class T>
 void set_offsets(const ConvolutionGeometry& g, const Plan<T>& plan) {
-  std::int64_t row = 0;
-  for (std::int64_t u = 0; u < g.kernel_rows; ++u) {
-    for (std::int64_t v = 0; v < g.kernel_cols; ++v) {
-      for (std::int64_t channel = 0; channel < g.in_channels / g.groups; ++channel, ++row) {
-        plan.a_rows[row] = u * g.dilation_rows * plan.blocks.row_pitch +
-                           v * g.dilation_cols * g.in_channels + channel;
-        plan.c_rows[row] = row * g.out_channels;
-      }
-    }
+  set_pixel_offsets(plan.grid, plan.blocks, plan.a_steps);
+  set_tap_offsets(plan.grid, plan.blocks, g.in_channels / g.groups, 1, plan.a_rows);
+  for (std::int64_t row = 0; row < plan.group_rows; ++row) {
+    plan.c_rows[row] = row * g.out_channels;
   }
 }
 
@@ -122,24 +135,25 @@ void multiply_block(const ConvolutionGeometry& g, const Plan<T>& plan, const Blo
                     const T* x, const T* dy, bool add, std::int64_t first, std::int64_t last,
                     T* out) {
   const std::int64_t rows = balanced(plan.group_rows, kBlockRows);
+  const std::int64_t pixels = block.images * block.rows * g.out_cols;
   GatherTile<T> tile;
-  tile.depth = {block.images, plan.blocks.image_pitch,
-                block.rows,   g.stride_rows * plan.blocks.row_pitch,
-                g.out_cols,   g.stride_cols * g.in_channels};
-  tile.b_stride = plan.pack ? g.groups * plan.packed_stride : g.out_channels;
+  tile.a_steps = plan.a_steps;
+  tile.steps = pixels;
+  tile.run = 1;
+  tile.b_stride = plan.pack ? plan.panel_cols : g.out_channels;
   tile.add = add;
   tile.bias = nullptr;
   tile.activation = Activation::none;
   for (std::int64_t index = first; index < last; ++index) {
     const std::int64_t row = index % plan.row_tiles * rows;
-    const std::int64_t panel = index / plan.row_tiles % plan.panels;
-    const std::int64_t group = index / plan.row_tiles / plan.panels;
-    const std::int64_t column = panel * kBlockCols<T>;
-    const std::int64_t group_stride = plan.pack ? plan.packed_stride : plan.group_columns;
+    const std::int64_t panel = index / plan.row_tiles;  // of those of all groups
+    const std::int64_t group = panel / plan.panels;
+    const std::int64_t column = panel % plan.panels * kBlockCols<T>;
+    const std::int64_t out_column = group * plan.group_columns + column;
     tile.a = x + group * (g.in_channels / g.groups);
     tile.a_rows = plan.a_rows + row;
-    tile.b = dy + group * group_stride + column;
-    tile.c = out + group * plan.group_columns + column;
+    tile.b = dy + (plan.pack ? panel * plan.panel_cols * pixels : out_column);
+    tile.c = out + out_column;
     tile.c_rows = plan.c_rows + row;
     tile.cols = min(kBlockCols<T>, plan.group_columns - column);
     find_gather_kernel<T>(min(rows, plan.group_rows - row), tile.cols)(tile);
@@ -151,26 +165,32 @@ template <class T>
 void multiply_narrow_block(const ConvolutionGeometry& g, const Plan<T>& plan, const Block& block,
                            const T* x, const T* dy, bool add, std::int64_t first, std::int64_t last,
                            T* out) {
-  const Depth pixels = {block.images, plan.blocks.image_pitch,
-                        block.rows,   g.stride_rows * plan.blocks.row_pitch,
-                        g.out_cols,   g.stride_cols * g.in_channels};
+  const std::int64_t pixels = block.images * block.rows * g.out_cols;
   const NarrowWeights<T> multiply = find_narrow_weights<T>(g.out_channels);
   for (std::int64_t index = first; index < last; ++index) {
     const std::int64_t row = index / plan.run_tiles, start = index % plan.run_tiles * kNarrowRun<T>;
-    multiply(pixels, x + row * g.dilation_rows * plan.blocks.row_pitch + start,
-             min(kNarrowRun<T>, plan.run - start), dy, g.out_channels, add,
+    multiply(plan.a_steps, pixels, x + row * g.dilation_rows * plan.blocks.row_pitch + start,
+             min(kNarrowRun<T>, plan.run - start), dy, add,
              out + (row * plan.run + start) * g.out_channels);
   }
 }
 
+// Makes the copies of a block that the plan asks for.
 template <class T>
-void pack_block(const ConvolutionGeometry& g, const Plan<T>& plan, std::int64_t pixels, const T* dy,
-                T* packed) {
-  for (std::int64_t i = 0; i < pixels * g.groups; ++i) {
-    copy_elements(dy + i * plan.group_columns, plan.group_columns, packed);
-    clear(packed + plan.group_columns, plan.packed_stride - plan.group_columns);
-    packed += plan.packed_stride;
+Operands<T> block_operands(const ConvolutionGeometry& g, const Plan<T>& plan, const Block& block,
+                           const T* x, const T* dy, T* copy) {
+  dy += (block.image * g.out_rows + block.row) * g.out_cols * g.out_channels;
+  const T* block_x = block_source(plan.grid, plan.blocks, block, x, copy);
+  if (!plan.pack) return {block_x, dy};
+  T* packed = copy + round_up(copy_elements_of(plan.blocks), kWidth<T>);
+  const std::int64_t pixels = block.images * block.rows * g.out_cols;
+  for (std::int64_t panel = 0; panel < g.groups * plan.panels; ++panel) {
+    const std::int64_t column = panel % plan.panels * kBlockCols<T>;
+    pack_columns<T>(dy + panel / plan.panels * plan.group_columns + column, g.out_channels,
+                    min(plan.panel_cols, plan.group_columns - column), plan.panel_cols, pixels,
+                    packed + panel * plan.panel_cols * pixels);
   }
+  return {block_x, packed};
 }
 
 template <class T>
@@ -191,28 +211,27 @@ void weight_gradient(const ConvolutionGeometry& g, const T* x, const T* dy, T* d
   set_offsets(g, plan);
   const std::int64_t tiles = g.groups * plan.row_tiles * plan.panels;
   const std::int64_t tasks = plan.chunks * plan.bands;
-  for_tasks(g.flops() >= kParallelFlops, tasks, [&](std::int64_t task) {
+  const bool parallel = g.flops() >= kParallelFlops;
+  for_tasks(parallel, plan.share ? blocks.count : 0, [&](std::int64_t index) {
+    plan.operands[index] = block_operands(g, plan, block_at(plan.grid, blocks, index), x, dy,
+                                          plan.copies + index * plan.block_elements);
+  });
+  for_tasks(parallel, tasks, [&](std::int64_t task) {
     const std::int64_t chunk = task / plan.bands, band = task % plan.bands;
     T* out = chunk == 0 ? dkernel : plan.partials + (chunk - 1) * size;
-    const std::int64_t copied = copy_elements_of(blocks), packed = packed_elements(g, plan);
     T* copy = nullptr;
-    if (copied + packed > 0) {
+    if (!plan.share && plan.block_elements > 0) {
       copy = reinterpret_cast<T*>(thread_scratch(
-          Scratch::convolution, static_cast<std::size_t>(copied + packed) * sizeof(T)));
+          Scratch::convolution, static_cast<std::size_t>(plan.block_elements) * sizeof(T)));
     }
     const std::int64_t first = chunk * plan.chunk_blocks;
     for (std::int64_t index = first; index < min(blocks.count, first + plan.chunk_blocks);
          ++index) {
       const Block block = block_at(plan.grid, blocks, index);
-      const T* block_x = block_source(plan.grid, blocks, block, x, copy);
-      const std::int64_t pixel = (block.image * g.out_rows + block.row) * g.out_cols;
-      const T* block_dy = dy + pixel * g.out_channels;
-      if (plan.pack) {
-        pack_block(g, plan, block.images * block.rows * g.out_cols, block_dy, copy + copied);
-        block_dy = copy + copied;
-      }
+      const Operands<T> operands =
+          plan.share ? plan.operands[index] : block_operands(g, plan, block, x, dy, copy);
       (plan.narrow ? multiply_narrow_block<T>
-                   : multiply_block<T>)(g, plan, block, block_x, block_dy, index > first,
+                   : multiply_block<T>)(g, plan, block, operands.x, operands.dy, index > first,
                                         band * plan.band_tiles,
                                         min(tiles, (band + 1) * plan.band_tiles), out);
     }

@@ -91,20 +91,30 @@ struct Grid {
 
 // Blocks of outputs: some rows of one image, or some whole images.
 struct Blocks {
-  std::int64_t images, rows;            // of a block
-  std::int64_t per_image, count;        // blocks
-  std::int64_t row_pitch, image_pitch;  // of the source, or of its padded copy
-  std::int64_t copy_rows, copy_cols;    // of the padded copy; 0 if the source is read in place
+  std::int64_t images, rows;                         // of a block
+  std::int64_t per_image, count;                     // blocks
+  std::int64_t pixel_pitch, row_pitch, image_pitch;  // of the source, or of its padded copy
+  std::int64_t copy_rows, copy_cols;  // of the padded copy; 0 if the source is read in place
 };
+
+// Whether sources of neighbouring outputs fall into the same lines of a cache whose ways are a
+// page: a tile's rows would evict each other.
+template <class T>
+KCORE_INLINE bool conflict(const Grid& grid) {
+  constexpr std::int64_t page = 4096 / static_cast<std::int64_t>(sizeof(T));
+  return grid.cols.out > 1 && grid.source_channels > 0 &&
+         grid.cols.step * grid.source_channels % page == 0;
+}
 
 template <class T>
 KCORE_INLINE Blocks cut(const Grid& grid, std::int64_t pixels) {
-  constexpr std::int64_t copy_bytes = 384 << 10;
+  constexpr std::int64_t copy_bytes = 1 << 20;
   Blocks blocks{};
-  const bool copy = grid.padded();
+  const bool copy = grid.padded() || conflict<T>(grid);
   blocks.copy_cols = copy ? grid.cols.reach(grid.cols.out) : 0;
+  blocks.pixel_pitch = grid.source_channels + (conflict<T>(grid) ? kWidth<T> : 0);
   const std::int64_t row_bytes =
-      blocks.copy_cols * grid.source_channels * static_cast<std::int64_t>(sizeof(T));
+      blocks.copy_cols * blocks.pixel_pitch * static_cast<std::int64_t>(sizeof(T));
   const auto fits = [&](std::int64_t rows, std::int64_t images) {
     return rows * grid.cols.out * images <= pixels &&
            grid.rows.reach(rows) * images * row_bytes <= copy_bytes;
@@ -124,7 +134,7 @@ KCORE_INLINE Blocks cut(const Grid& grid, std::int64_t pixels) {
   blocks.count = ceil_div(grid.batch, blocks.images) * blocks.per_image;
   if (copy) {
     blocks.copy_rows = grid.rows.reach(blocks.rows);
-    blocks.row_pitch = blocks.copy_cols * grid.source_channels;
+    blocks.row_pitch = blocks.copy_cols * blocks.pixel_pitch;
     blocks.image_pitch = blocks.copy_rows * blocks.row_pitch;
   } else {
     blocks.row_pitch = grid.cols.source * grid.source_channels;
@@ -187,29 +197,53 @@ const T* block_source(const Grid& grid, const Blocks& blocks, const Block& block
         clear(to, blocks.row_pitch);
         continue;
       }
-      clear(to, left * channels);
-      copy_elements(from + (row * grid.cols.source + first_col) * channels, used * channels,
-                    to + left * channels);
-      clear(to + (left + used) * channels, (cols - left - used) * channels);
+      const std::int64_t pitch = blocks.pixel_pitch;
+      const T* pixels = from + (row * grid.cols.source + first_col) * channels;
+      clear(to, left * pitch);
+      if (pitch == channels) {
+        copy_elements(pixels, used * channels, to + left * pitch);
+      } else {
+        for (std::int64_t col = 0; col < used; ++col) {
+          copy_elements(pixels + col * channels, channels, to + (left + col) * pitch);
+        }
+      }
+      clear(to + (left + used) * pitch, (cols - left - used) * pitch);
     }
   }
   return copy;
 }
 
-// A loop nest over the depth of a product: element (o, m, p) lies at
-// o * outer_pitch + m * middle_pitch + p * step.
-struct Depth {
-  std::int64_t outer, outer_pitch;
-  std::int64_t middle, middle_pitch;
-  std::int64_t inner, step;
-};
+// Where each pixel of a block lies in the source, from what its first one reads at tap 0.
+KCORE_INLINE void set_pixel_offsets(const Grid& grid, const Blocks& blocks, std::int64_t* offsets) {
+  for (std::int64_t image = 0; image < blocks.images; ++image) {
+    for (std::int64_t i = 0; i < blocks.rows; ++i) {
+      for (std::int64_t j = 0; j < grid.cols.out; ++j) {
+        *offsets++ = image * blocks.image_pitch + i * grid.rows.step * blocks.row_pitch +
+                     j * grid.cols.step * blocks.pixel_pitch;
+      }
+    }
+  }
+}
 
-// One tile: c[rows[i]] (+)= sum over depth of a[a_rows[i] + depth] * b.
+// Where every `run` elements of what a pixel reads lie, from its first: taps and their channels.
+KCORE_INLINE void set_tap_offsets(const Grid& grid, const Blocks& blocks, std::int64_t channels,
+                                  std::int64_t run, std::int64_t* offsets) {
+  for (std::int64_t u = 0; u < grid.rows.taps; ++u) {
+    for (std::int64_t e = 0; e < grid.cols.taps * channels; e += run) {
+      *offsets++ = u * grid.rows.tap_step * blocks.row_pitch +
+                   e / channels * grid.cols.tap_step * blocks.pixel_pitch + e % channels;
+    }
+  }
+}
+
+// One tile: c[c_rows[i]] (+)= sum over steps s of a[a_rows[i] + a_steps[s]] * b[s * b_stride].
 template <class T>
 struct GatherTile {
-  Depth depth;
   const T* a;
   const std::int64_t* a_rows;
+  const std::int64_t* a_steps;
+  std::int64_t steps;
+  std::int64_t run;  // of neighbours that a step multiplies: more than 1 in narrow tiles alone
   const T* b;
   std::int64_t b_stride;
   T* c;
@@ -220,48 +254,70 @@ struct GatherTile {
   Activation activation;
 };
 
+// Adds C and bias, applies relu and stores the accumulators.
+template <class T, int Rows, int Vectors, class Load, class Store>
+KCORE_INLINE void store_gathered(const GatherTile<T>& tile, Vec<T> (&acc)[Rows][Vectors],
+                                 const Load& load_at, const Store& store_at) {
+  constexpr std::int64_t width = kWidth<T>;
+  if (tile.add) {
+#pragma GCC unroll 16
+    for (int i = 0; i < Rows; ++i) {
+      const T* c = tile.c + tile.c_rows[i];
+#pragma GCC unroll 2
+      for (int j = 0; j < Vectors; ++j) acc[i][j] += load_at(c + j * width, j);
+    }
+  }
+  if (tile.bias != nullptr) {
+#pragma GCC unroll 2
+    for (int j = 0; j < Vectors; ++j) {
+      const Vec<T> bias = load_at(tile.bias + j * width, j);
+#pragma GCC unroll 16
+      for (int i = 0; i < Rows; ++i) acc[i][j] += bias;
+    }
+  }
+  if (tile.activation == Activation::relu) {
+#pragma GCC unroll 16
+    for (int i = 0; i < Rows; ++i) {
+#pragma GCC unroll 2
+      for (int j = 0; j < Vectors; ++j) acc[i][j] = maximum<T>(acc[i][j], Vec<T>{});
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < Rows; ++i) {
+    T* c = tile.c + tile.c_rows[i];
+#pragma GCC unroll 2
+    for (int j = 0; j < Vectors; ++j) store_at(c + j * width, acc[i][j], j);
+  }
+}
+
 template <class T, int Rows, int Vectors>
 void gather_tile(const GatherTile<T>& tile) {
   constexpr std::int64_t width = kWidth<T>;
   Vec<T> acc[Rows][Vectors] = {};
-  const Depth& depth = tile.depth;
-  const std::int64_t* a_rows = tile.a_rows;
-  const T* b = tile.b;
+  const T* rows[Rows];
 #pragma GCC unroll 16
   for (int i = 0; i < Rows; ++i) {
+    rows[i] = tile.a + tile.a_rows[i];
 #pragma GCC unroll 2
     for (int j = 0; j < Vectors; ++j) {
       __builtin_prefetch(tile.c + tile.c_rows[i] + j * width, 1);
     }
   }
-  for (std::int64_t o = 0; o < depth.outer; ++o) {
-    for (std::int64_t m = 0; m < depth.middle; ++m) {
-      const T* a = tile.a + o * depth.outer_pitch + m * depth.middle_pitch;
-      const std::int64_t step = depth.step;
-      const std::int64_t b_stride = tile.b_stride;
-      multiply_accumulate<T>(
-          depth.inner, [=](std::int64_t p, int i) { return a[p * step + a_rows[i]]; },
-          [=](std::int64_t p, int j) { return load(b + p * b_stride + j * kWidth<T>); }, acc);
-      b += depth.inner * tile.b_stride;
-    }
-  }
+  const std::int64_t *a_steps = tile.a_steps, b_stride = tile.b_stride;
+  const T* b = tile.b;
+  multiply_accumulate<T>(
+      tile.steps, [&](std::int64_t s, int i) { return rows[i][a_steps[s]]; },
+      [=](std::int64_t s, int j) { return load(b + s * b_stride + j * kWidth<T>); }, acc);
   const std::int64_t last = tile.cols - (Vectors - 1) * width;
-#pragma GCC unroll 2
-  for (int j = 0; j < Vectors; ++j) {
-    const bool whole = j < Vectors - 1 || last == width;
-    Vec<T> bias{};
-    if (tile.bias != nullptr) {
-      bias = whole ? load(tile.bias + j * width) : load_partial(tile.bias + j * width, last);
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < Rows; ++i) {
-      T* c = tile.c + tile.c_rows[i] + j * width;
-      Vec<T> x = acc[i][j];
-      if (tile.add) x += whole ? load(c) : load_partial(c, last);
-      x += bias;
-      if (tile.activation == Activation::relu) x = maximum<T>(x, Vec<T>{});
-      whole ? store(c, x) : store_partial(c, x, last);
-    }
+  if (last == width) {
+    store_gathered<T>(
+        tile, acc, [](const T* p, int) { return load(p); },
+        [](T* p, Vec<T> v, int) { store(p, v); });
+  } else {
+    store_gathered<T>(
+        tile, acc,
+        [=](const T* p, int j) { return j < Vectors - 1 ? load(p) : load_partial(p, last); },
+        [=](T* p, Vec<T> v, int j) { j < Vectors - 1 ? store(p, v) : store_partial(p, v, last); });
   }
   if (tile.activation > Activation::relu) {
     for (int i = 0; i < Rows; ++i) {

@@ -38,17 +38,27 @@ struct Filter {
   const T* bias;
   Activation activation;
   T* out;
+  std::int64_t
+      ahead;  // pixels whose place in `out` is prefetched: waiting for it takes the longest
 };
 
 // `Pixels` neighbouring outputs from j on, `lanes` channels from c on, taps of the given ranges.
 // With Taps > 0, every row has all of its Taps taps, side by side, and outputs are Step apart: what
 // neighbours share is loaded once.
-template <class T, int Pixels, int Taps = 0, int Step = 0>
+template <class T, bool Whole, int Pixels, int Taps = 0, int Step = 0>
 KCORE_INLINE void filter_pixels(const Filter<T>& f, const T* source_row, T* out_row, std::int64_t i,
                                 std::int64_t j, std::int64_t c, std::int64_t lanes, Range rows,
                                 Range cols) {
-  const bool whole = lanes == kWidth<T>;
+  const auto load_lanes = [=](const T* p) __attribute__((always_inline)) {
+    return Whole ? load(p) : load_partial(p, lanes);
+  };
   Vec<T> acc[Pixels] = {};
+  const std::int64_t out_pitch = f.cols.out_step * f.channels;
+  T* y = out_row + j * out_pitch + c;
+  if constexpr (Pixels > 1) {
+#pragma GCC unroll 8
+    for (int q = 0; q < Pixels; ++q) __builtin_prefetch(y + (q + f.ahead) * out_pitch, 1);
+  }
   const std::int64_t pitch = f.cols.step * f.channels;
   const std::int64_t kernel_pitch = f.cols.kernel_step * f.channels;
   for (std::int64_t u = rows.first; u < rows.last; ++u) {
@@ -61,10 +71,10 @@ KCORE_INLINE void filter_pixels(const Filter<T>& f, const T* source_row, T* out_
       constexpr int reach = (Pixels - 1) * Step + Taps;
       Vec<T> weights[Taps];
 #pragma GCC unroll 8
-      for (int v = 0; v < Taps; ++v) weights[v] = load(k + v * kernel_pitch);
+      for (int v = 0; v < Taps; ++v) weights[v] = load_lanes(k + v * kernel_pitch);
 #pragma GCC unroll 32
       for (int p = 0; p < reach; ++p) {
-        const Vec<T> pixel = load(x + p * f.channels);
+        const Vec<T> pixel = load_lanes(x + p * f.channels);
 #pragma GCC unroll 8
         for (int v = 0; v < Taps; ++v) {
           if (p >= v && (p - v) % Step == 0 && (p - v) / Step < Pixels) {
@@ -72,30 +82,37 @@ KCORE_INLINE void filter_pixels(const Filter<T>& f, const T* source_row, T* out_
           }
         }
       }
-      continue;
-    }
-    for (std::int64_t v = cols.first; v < cols.last; ++v) {
-      const T* pixel = x + v * f.cols.tap_step * f.channels;
-      if (whole) {
-        const Vec<T> weight = load(k + v * kernel_pitch);
+    } else {
+      for (std::int64_t v = cols.first; v < cols.last; ++v) {
+        const T* pixel = x + v * f.cols.tap_step * f.channels;
+        const Vec<T> weight = load_lanes(k + v * kernel_pitch);
 #pragma GCC unroll 8
-        for (int q = 0; q < Pixels; ++q) acc[q] += load(pixel + q * pitch) * weight;
-      } else {
-        const Vec<T> weight = load_partial(k + v * kernel_pitch, lanes);
-#pragma GCC unroll 8
-        for (int q = 0; q < Pixels; ++q) acc[q] += load_partial(pixel + q * pitch, lanes) * weight;
+        for (int q = 0; q < Pixels; ++q) acc[q] += load_lanes(pixel + q * pitch) * weight;
       }
     }
   }
   Vec<T> bias{};
-  if (f.bias != nullptr) bias = load_partial(f.bias + c, lanes);
-  const std::int64_t out_pitch = f.cols.out_step * f.channels;
-  T* y = out_row + j * out_pitch + c;
+  if (f.bias != nullptr) bias = load_lanes(f.bias + c);
 #pragma GCC unroll 8
   for (int q = 0; q < Pixels; ++q) {
     Vec<T> value = acc[q] + bias;
     if (f.activation == Activation::relu) value = maximum<T>(value, Vec<T>{});
-    whole ? store(y + q * out_pitch, value) : store_partial(y + q * out_pitch, value, lanes);
+    Whole ? store(y + q * out_pitch, value) : store_partial(y + q * out_pitch, value, lanes);
+  }
+}
+
+// All channels of Pixels outputs.
+template <class T, int Pixels, int Taps = 0, int Step = 0>
+KCORE_INLINE void filter_channels(const Filter<T>& f, const T* source_row, T* out_row,
+                                  std::int64_t i, std::int64_t j, Range rows, Range cols) {
+  std::int64_t c = 0;
+  for (; c + kWidth<T> <= f.channels; c += kWidth<T>) {
+    filter_pixels<T, true, Pixels, Taps, Step>(f, source_row, out_row, i, j, c, kWidth<T>, rows,
+                                               cols);
+  }
+  if (c < f.channels) {
+    filter_pixels<T, false, Pixels, Taps, Step>(f, source_row, out_row, i, j, c, f.channels - c,
+                                                rows, cols);
   }
 }
 
@@ -107,24 +124,20 @@ void filter_row(const Filter<T>& f, std::int64_t image, std::int64_t i, Range in
                     f.cols.out_first) *
                        f.channels;
   const Range rows = valid_taps(f.rows, i), all{0, f.cols.taps};
-  const auto one = [&](std::int64_t j) {
-    const Range cols = valid_taps(f.cols, j);
-    for (std::int64_t c = 0; c < f.channels; c += kWidth<T>) {
-      filter_pixels<T, 1>(f, source, out, i, j, c, min(kWidth<T>, f.channels - c), rows, cols);
+  const auto border = [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t j = first; j < last; ++j) {
+      filter_channels<T, 1>(f, source, out, i, j, rows, valid_taps(f.cols, j));
     }
   };
-  std::int64_t j = 0;
-  for (; j < interior.first; ++j) one(j);
-  for (; j + kPixels <= interior.last; j += kPixels) {
-    std::int64_t c = 0;
-    for (; c + kWidth<T> <= f.channels; c += kWidth<T>) {
-      filter_pixels<T, kPixels, Taps, Step>(f, source, out, i, j, c, kWidth<T>, rows, all);
-    }
-    if (c < f.channels) {
-      filter_pixels<T, kPixels>(f, source, out, i, j, c, f.channels - c, rows, all);
-    }
+  std::int64_t done = interior.first;
+  border(0, done);
+  while (done + kPixels <= interior.last) {
+    filter_channels<T, kPixels, Taps, Step>(f, source, out, i, done, rows, all);
+    done += kPixels;
+    // The last ones begin with some that are done already: all at once is faster than one by one.
+    if (done < interior.last) done = min(done, interior.last - kPixels);
   }
-  for (; j < f.cols.out; ++j) one(j);
+  border(done, f.cols.out);
   if (f.activation > Activation::relu) {
     activate_block<T>(out, f.cols.out_step * f.channels, f.cols.out, f.channels, f.activation);
   }
@@ -146,17 +159,41 @@ FilterRow<T> find_filter_row(const Axis& cols) {
   return filter_row<T, 0, 0>;
 }
 
+// The outputs of one phase of columns: all of a forward pass.
 template <class T>
-void filter(const Filter<T>& f) {
-  const std::int64_t lines = f.batch * f.rows.out;
-  const double line_flops = 2.0 * static_cast<double>(f.cols.out * f.channels) *
-                            static_cast<double>(1 + f.rows.taps * f.cols.taps);
+struct Phase {
+  Axis cols;
+  Range interior;
+  FilterRow<T> filter_row;
+};
+
+template <class T>
+Phase<T> make_phase(const Axis& cols) {
+  return {cols, interior_outputs(cols), find_filter_row<T>(cols)};
+}
+
+// Runs every phase of rows and columns, those that lie side by side in `out` one after the other.
+template <class T>
+void filter(Filter<T> f, const Axis* rows, std::int64_t row_phases, const Phase<T>* cols,
+            std::int64_t col_phases, std::int64_t taps) {
+  constexpr std::int64_t ahead_bytes = 2048;
+  f.ahead = kPixels * ceil_div(ahead_bytes, kPixels * f.channels * std::int64_t{sizeof(T)});
+  const std::int64_t lines = f.batch * rows[0].out;
+  const double line_flops = 2.0 * static_cast<double>(row_phases * f.out_cols * f.channels) *
+                            static_cast<double>(1 + taps);
   const auto grain = static_cast<std::int64_t>(1 + kTaskFlops / (line_flops + 1));
-  const Range interior = interior_outputs(f.cols);
-  const FilterRow<T> row = find_filter_row<T>(f.cols);
   for_tasks(lines > grain, ceil_div(lines, grain), [&](std::int64_t task) {
+    Filter<T> own = f;
     for (std::int64_t line = task * grain; line < min(lines, (task + 1) * grain); ++line) {
-      row(f, line / f.rows.out, line % f.rows.out, interior);
+      const std::int64_t image = line / rows[0].out, i = line % rows[0].out;
+      for (std::int64_t row = 0; row < row_phases; ++row) {
+        if (i >= rows[row].out) continue;
+        own.rows = rows[row];
+        for (std::int64_t col = 0; col < col_phases; ++col) {
+          own.cols = cols[col].cols;
+          cols[col].filter_row(own, image, i, cols[col].interior);
+        }
+      }
     }
   });
 }
@@ -193,11 +230,11 @@ template <class T>
 void forward(const ConvolutionGeometry& g, const T* x, const T* kernel, const Epilogue<T>& epilogue,
              T* y, void* workspace) {
   if (g.out_channels == 0) return;
-  Filter<T> f{};
-  f.rows =
+  const Axis rows =
       forward_axis(g.out_rows, g.stride_rows, g.in_rows, g.pad_top, g.kernel_rows, g.dilation_rows);
-  f.cols = forward_axis(g.out_cols, g.stride_cols, g.in_cols, g.pad_left, g.kernel_cols,
-                        g.dilation_cols);
+  const Phase<T> cols = make_phase<T>(forward_axis(g.out_cols, g.stride_cols, g.in_cols, g.pad_left,
+                                                   g.kernel_cols, g.dilation_cols));
+  Filter<T> f{};
   f.batch = g.batch;
   f.channels = g.out_channels;
   f.kernel_cols = g.kernel_cols;
@@ -208,15 +245,54 @@ void forward(const ConvolutionGeometry& g, const T* x, const T* kernel, const Ep
   f.bias = epilogue.bias;
   f.activation = epilogue.activation;
   f.out = y;
-  filter(f);
+  filter(f, &rows, 1, &cols, 1, g.kernel_rows * g.kernel_cols);
+}
+
+// The phases of a data gradient, and the images that it sums over multiplied channels.
+template <class T>
+struct DataPlan {
+  std::int64_t row_phases, col_phases;
+  Axis* rows;
+  Phase<T>* cols;
+  T* repeated;
+};
+
+template <class T>
+DataPlan<T> make_data_plan(const ConvolutionGeometry& g, Workspace& workspace) {
+  DataPlan<T> plan;
+  plan.row_phases = min(g.stride_rows, g.in_rows);
+  plan.col_phases = min(g.stride_cols, g.in_cols);
+  plan.rows = workspace.take<Axis>(plan.row_phases);
+  plan.cols = workspace.take<Phase<T>>(plan.col_phases);
+  plan.repeated =
+      workspace.take<T>(multiplier(g) == 1 ? 0 : g.batch * g.in_rows * g.in_cols * g.out_channels);
+  return plan;
+}
+
+template <class T>
+ConvolutionMemory data_gradient_memory(const ConvolutionGeometry& g) {
+  Workspace workspace{nullptr};
+  make_data_plan<T>(g, workspace);
+  return {workspace.bytes, 0};
 }
 
 template <class T>
 void data_gradient(const ConvolutionGeometry& g, const T* dy, const T* kernel, T* dx,
-                   void* workspace) {
+                   void* memory) {
   const std::int64_t times = multiplier(g);
   const std::int64_t pixels = g.batch * g.in_rows * g.in_cols;
   if (times == 0) return clear(dx, pixels * g.in_channels);
+  Workspace workspace{static_cast<std::byte*>(memory)};
+  const DataPlan<T> plan = make_data_plan<T>(g, workspace);
+  for (std::int64_t row = 0; row < plan.row_phases; ++row) {
+    plan.rows[row] = phase_axis(g.in_rows, g.stride_rows, g.out_rows, g.pad_top, g.kernel_rows,
+                                g.dilation_rows, (row + g.pad_top) % g.stride_rows);
+  }
+  for (std::int64_t col = 0; col < plan.col_phases; ++col) {
+    plan.cols[col] =
+        make_phase<T>(phase_axis(g.in_cols, g.stride_cols, g.out_cols, g.pad_left, g.kernel_cols,
+                                 g.dilation_cols, (col + g.pad_left) % g.stride_cols));
+  }
   Filter<T> f{};
   f.batch = g.batch;
   f.channels = g.out_channels;
@@ -226,16 +302,10 @@ void data_gradient(const ConvolutionGeometry& g, const T* dy, const T* kernel, T
   f.source = dy;
   f.kernel = kernel;
   f.activation = Activation::none;
-  f.out = times == 1 ? dx : static_cast<T*>(workspace);
-  for (std::int64_t row = 0; row < min(g.stride_rows, g.in_rows); ++row) {
-    f.rows = phase_axis(g.in_rows, g.stride_rows, g.out_rows, g.pad_top, g.kernel_rows,
-                        g.dilation_rows, (row + g.pad_top) % g.stride_rows);
-    for (std::int64_t col = 0; col < min(g.stride_cols, g.in_cols); ++col) {
-      f.cols = phase_axis(g.in_cols, g.stride_cols, g.out_cols, g.pad_left, g.kernel_cols,
-                          g.dilation_cols, (col + g.pad_left) % g.stride_cols);
-      filter(f);
-    }
-  }
+  f.out = times == 1 ? dx : plan.repeated;
+  const std::int64_t phases = plan.row_phases * plan.col_phases;
+  filter(f, plan.rows, plan.row_phases, plan.cols, plan.col_phases,
+         g.kernel_rows * g.kernel_cols / max(1, phases));
   if (times == 1) return;
   const std::int64_t grain = 1 + 16384 / (g.out_channels + 1);
   for_tasks(pixels > grain, ceil_div(pixels, grain), [&](std::int64_t task) {
@@ -398,10 +468,12 @@ ConvolutionMemory weight_gradient_memory(const ConvolutionGeometry& g) {
 }  // namespace
 
 const DepthwiseKernels<float> depthwise_float32_table = {
-    forward<float>,         repeated_memory<float>, data_gradient<float>,
-    repeated_memory<float>, weight_gradient<float>, weight_gradient_memory<float>};
+    forward<float>,         repeated_memory<float>,
+    data_gradient<float>,   data_gradient_memory<float>,
+    weight_gradient<float>, weight_gradient_memory<float>};
 const DepthwiseKernels<double> depthwise_float64_table = {
-    forward<double>,         repeated_memory<double>, data_gradient<double>,
-    repeated_memory<double>, weight_gradient<double>, weight_gradient_memory<double>};
+    forward<double>,         repeated_memory<double>,
+    data_gradient<double>,   data_gradient_memory<double>,
+    weight_gradient<double>, weight_gradient_memory<double>};
 
 }  // namespace kcore::KCORE_ISA_NAMESPACE

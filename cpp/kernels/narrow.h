@@ -16,22 +16,17 @@ constexpr int kNarrowRows = 2;
 
 // Whether the product has columns few enough, and neighbouring depth long enough.
 template <class T>
-bool is_narrow(const Product<T>& product, const Depth& depth) {
-  return 2 * product.group_columns <= kWidth<T> && depth.inner >= kWidth<T>;
+bool is_narrow(const Product<T>& product, std::int64_t run) {
+  return 2 * product.group_columns <= kWidth<T> && run >= kWidth<T>;
 }
 
-// Elements of one column: every run of depth is padded with zeros to whole vectors.
+// The kernel's columns, group by group: every `run` elements of depth, which lie together in the
+// source, are padded with zeros to whole vectors.
 template <class T>
-std::int64_t narrow_stride(const Depth& depth) {
-  return depth.outer * depth.middle * round_up(depth.inner, kWidth<T>);
-}
-
-// The kernel's columns, group by group. A run of depth is `taps` neighbouring taps.
-template <class T>
-void pack_narrow(const Product<T>& product, const Depth& depth, const T* kernel, T* packed) {
+void pack_narrow(const Product<T>& product, std::int64_t run, const T* kernel, T* packed) {
   const Axis &rows = product.grid.rows, &cols = product.grid.cols;
   const std::int64_t channels = product.depth_channels;
-  const std::int64_t padding = round_up(depth.inner, kWidth<T>) - depth.inner;
+  const std::int64_t padding = round_up(run, kWidth<T>) - run;
   for (std::int64_t group = 0; group < product.groups; ++group) {
     for (std::int64_t column = 0; column < product.group_columns; ++column) {
       std::int64_t filled = 0;
@@ -46,7 +41,7 @@ void pack_narrow(const Product<T>& product, const Depth& depth, const T* kernel,
           const std::int64_t step = product.transposed ? 1 : product.kernel_outputs;
           for (std::int64_t c = 0; c < channels; ++c) *packed++ = tap[c * step];
           filled += channels;
-          if (filled == depth.inner) {
+          if (filled == run) {
             clear(packed, padding);
             packed += padding;
             filled = 0;
@@ -76,7 +71,6 @@ template <class T, int Rows, int Cols>
 void narrow_tile(const GatherTile<T>& tile) {
   constexpr std::int64_t width = kWidth<T>;
   Vec<T> acc[Rows][Cols] = {};
-  const Depth& depth = tile.depth;
   const T* b = tile.b;
   const auto step = [&](const T* a, auto load_at) __attribute__((always_inline)) {
     Vec<T> columns[Cols];
@@ -90,15 +84,13 @@ void narrow_tile(const GatherTile<T>& tile) {
       for (int j = 0; j < Cols; ++j) acc[i][j] += x * columns[j];
     }
   };
-  for (std::int64_t o = 0; o < depth.outer; ++o) {
-    for (std::int64_t m = 0; m < depth.middle; ++m) {
-      const T* a = tile.a + o * depth.outer_pitch + m * depth.middle_pitch;
-      std::int64_t p = 0;
-      for (; p + width <= depth.inner; p += width) step(a + p, [](const T* x) { return load(x); });
-      if (p < depth.inner) {
-        const std::int64_t rest = depth.inner - p;
-        step(a + p, [=](const T* x) { return load_partial(x, rest); });
-      }
+  for (std::int64_t s = 0; s < tile.steps; ++s) {
+    const T* a = tile.a + tile.a_steps[s];
+    std::int64_t p = 0;
+    for (; p + width <= tile.run; p += width) step(a + p, [](const T* x) { return load(x); });
+    if (p < tile.run) {
+      const std::int64_t rest = tile.run - p;
+      step(a + p, [=](const T* x) { return load_partial(x, rest); });
     }
   }
 #pragma GCC unroll 8
@@ -133,31 +125,27 @@ GatherKernel<T> find_narrow_kernel(std::int64_t rows, std::int64_t cols) {
 }
 
 // The weight gradient of few columns: out[k * Rows + i] (+)= sum over pixels of x[k] * dy[i], for k
-// in [0, count) with count <= kNarrowRun<T>. dy's pixels lie dy_stride apart, x's as `pixels` says.
+// in [0, count) with count <= kNarrowRun<T>. dy's pixels lie Rows apart, x's as `offsets` says.
 constexpr int kNarrowVectors = 3;
 template <class T>
 constexpr std::int64_t kNarrowRun = kNarrowVectors* kWidth<T>;
 
 template <class T, int Rows>
-void narrow_weights(const Depth& pixels, const T* x, std::int64_t count, const T* dy,
-                    std::int64_t dy_stride, bool add, T* out) {
+void narrow_weights(const std::int64_t* offsets, std::int64_t pixels, const T* x,
+                    std::int64_t count, const T* dy, bool add, T* out) {
   constexpr std::int64_t width = kWidth<T>;
   Vec<T> acc[Rows][kNarrowVectors] = {};
   const auto sum = [&](auto load_at) __attribute__((always_inline)) {
-    for (std::int64_t o = 0; o < pixels.outer; ++o) {
-      for (std::int64_t m = 0; m < pixels.middle; ++m) {
-        const T* from = x + o * pixels.outer_pitch + m * pixels.middle_pitch;
-        for (std::int64_t p = 0; p < pixels.inner; ++p, from += pixels.step, dy += dy_stride) {
-          Vec<T> run[kNarrowVectors];
+    for (std::int64_t p = 0; p < pixels; ++p, dy += Rows) {
+      const T* from = x + offsets[p];
+      Vec<T> run[kNarrowVectors];
 #pragma GCC unroll 4
-          for (int j = 0; j < kNarrowVectors; ++j) run[j] = load_at(from + j * width, j);
+      for (int j = 0; j < kNarrowVectors; ++j) run[j] = load_at(from + j * width, j);
 #pragma GCC unroll 8
-          for (int i = 0; i < Rows; ++i) {
-            const Vec<T> gradient = splat<T>(dy[i]);
+      for (int i = 0; i < Rows; ++i) {
+        const Vec<T> gradient = splat<T>(dy[i]);
 #pragma GCC unroll 4
-            for (int j = 0; j < kNarrowVectors; ++j) acc[i][j] += run[j] * gradient;
-          }
-        }
+        for (int j = 0; j < kNarrowVectors; ++j) acc[i][j] += run[j] * gradient;
       }
     }
   };
@@ -179,8 +167,8 @@ void narrow_weights(const Depth& pixels, const T* x, std::int64_t count, const T
 }
 
 template <class T>
-using NarrowWeights = void (*)(const Depth&, const T*, std::int64_t, const T*, std::int64_t, bool,
-                               T*);
+using NarrowWeights = void (*)(const std::int64_t*, std::int64_t, const T*, std::int64_t, const T*,
+                               bool, T*);
 
 // The kernel for that many columns: 1..kWidth<T> / 2.
 template <class T, int Rows = static_cast<int>(kWidth<T> / 2)>

@@ -239,6 +239,79 @@ def test_pointwise(channels, filters, strides):
     Case((2, 6, 7, channels), (1, 1), filters, strides).check()
 
 
+@pytest.mark.parametrize(
+    ("x_shape", "filters", "strides"),
+    [
+        ((5, 9, 8, 20), 40, (1, 1)),  # all panels of a tile of pixels after each other
+        ((5, 9, 8, 500), 33, (1, 1)),  # depth in blocks
+        ((3, 11, 9, 1024), 20, (1, 1)),  # pixels a page apart
+        ((2, 9, 11, 512), 17, (2, 2)),
+        ((2, 21, 23, 70), 1100, (1, 1)),  # more of the kernel than is kept in a cache
+    ],
+)
+def test_pointwise_of_many_pixels(x_shape, filters, strides):
+    Case(x_shape, (1, 1), filters, strides).check()
+
+
+def test_channels_a_page_apart():
+    Case((2, 6, 7, 1024), (3, 3), 6, padding=(1, 1, 1, 1)).check()
+    Case((2, 7, 8, 512), (3, 2), 20, (2, 2), padding=(1, 1, 0, 1)).check()
+
+
+def test_weight_gradient_of_a_large_kernel():
+    """Its partial sums are too large to have many: what tasks read is copied once for all."""
+    Case((3, 6, 5, 256), (5, 5), 330, (2, 1), (2, 2, 2, 2)).check()
+
+
+@pytest.mark.parametrize("activation", ["none", "relu", "tanh"])
+def test_bias_and_activation_after_blocks_of_depth(activation):
+    case = Case((2, 5, 6, 150), (3, 3), 35, padding=(1, 1, 1, 1))
+    got = run1(
+        "conv2d",
+        [case.x, case.kernel, case.bias],
+        (case.dy.shape, "float32"),
+        activation=activation,
+        exact=True,
+        **case.attributes,
+    )
+    want = ACTIVATIONS[activation](case.forward() + case.bias)
+    np.testing.assert_allclose(got, want, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "x_shape", "kernel", "filters", "strides", "depthwise"),
+    [
+        ("", (3, 30, 31, 17), (3, 3), 33, (1, 1), False),
+        ("", (2, 15, 14, 512), (3, 3), 40, (2, 2), False),
+        ("", (5, 20, 20, 64), (1, 1), 70, (1, 1), False),
+        ("_data_gradient", (3, 30, 31, 17), (3, 3), 33, (2, 2), False),
+        ("_weight_gradient", (3, 30, 31, 17), (3, 3), 33, (1, 1), False),
+        ("_weight_gradient", (4, 15, 14, 512), (3, 3), 500, (2, 2), False),
+        ("", (4, 40, 41, 37), (5, 5), 1, (1, 1), True),
+        ("_data_gradient", (4, 40, 41, 37), (3, 3), 1, (2, 2), True),
+        ("_weight_gradient", (4, 60, 61, 37), (3, 3), 1, (1, 1), True),
+    ],
+)
+def test_threads_do_not_change_bits(name, x_shape, kernel, filters, strides, depthwise):
+    case = Case(x_shape, kernel, filters, strides, depthwise=depthwise)
+    inputs, out = {
+        "": ([case.x, case.kernel], case.dy.shape),
+        "_data_gradient": ([case.dy, case.kernel], case.x.shape),
+        "_weight_gradient": ([case.x, case.dy], case.kernel.shape),
+    }[name]
+    instruction = ("depthwise_conv2d" if depthwise else "conv2d") + name
+    before = _core.num_threads()
+    results = []
+    try:
+        for threads in (1, 2, 3):
+            _core.set_num_threads(threads)
+            results.append(run1(instruction, inputs, (out, "float32"), exact=True, **case.attributes))
+    finally:
+        _core.set_num_threads(before)
+    for other in results[1:]:
+        np.testing.assert_array_equal(results[0], other)
+
+
 def test_no_channels():
     bias = np.array([1.5, -2], "float32")
     x, kernel = np.zeros((2, 4, 4, 0), "float32"), np.zeros((3, 3, 0, 2), "float32")
@@ -269,6 +342,15 @@ def test_depthwise_kernels_and_strides(kernel, strides, dtype):
     top, left = kernel[0] // 2, (kernel[1] - 1) // 2
     padding = (top, kernel[0] - 1 - top, left, kernel[1] - 1 - left)
     Case((2, 11, 20, 5), kernel, 1, strides, padding, depthwise=True, dtype=dtype).check()
+
+
+@pytest.mark.parametrize("strides", [(1, 1), (2, 2), (3, 3)])
+@pytest.mark.parametrize("kernel", [(3, 3), (5, 5), (7, 7)])
+@pytest.mark.parametrize("cols", [8, 13, 20])
+def test_depthwise_rows_of_pixels(cols, kernel, strides):
+    half = kernel[0] // 2
+    padding = (half, half, half, half)
+    Case((2, 9, cols, 19), kernel, 1, strides, padding, depthwise=True).check()
 
 
 def test_depthwise_in_many_tasks():
