@@ -1,6 +1,7 @@
 """Measures everything and writes the tables and plots of docs/performance.md, in one command.
 
     python benchmarks/report.py --peers-python /path/to/python/with/the/peers   # about twenty minutes
+    python benchmarks/report.py --peers-python ... --brief                     # fewer turns: half the time
     python benchmarks/report.py --reuse                                        # from the figures kept before
 
 The figures are kept in docs/performance.json. Tables stand in the page between lines
@@ -57,16 +58,21 @@ def run(script: str, python: str, *options: str) -> dict:
         return json.loads(file.read_text())
 
 
-def measure(peers_python: str, threads: int) -> dict:
+KERNELS = ("gemm", "convolution", "memory", "elementwise")
+
+
+def measure(peers_python: str, threads: int, brief: bool) -> dict:
     """All figures. ``kernels.py`` runs where PyTorch is, the others start their peers there."""
     count = ("--threads", str(threads))
     peers = ("--peers-python", peers_python, *count)
+    epochs = ("--epochs", "2") if brief else ()
+    turns = ("--turns", "3") if brief else ()
     return {
         "machine": {"processor": processor(), "threads": threads, "kcore": kcore.__version__},
-        "train": run("train.py", sys.executable, *peers),
-        "infer": run("infer.py", sys.executable, *peers),
-        "kernels": run("kernels.py", peers_python, *count),
-        "kernels_one_thread": run("kernels.py", peers_python, "gemm", "--threads", "1"),
+        "train": run("train.py", sys.executable, *peers, *epochs),
+        "infer": run("infer.py", sys.executable, *peers, *turns),
+        "kernels": run("kernels.py", peers_python, *KERNELS, *count, *turns),
+        "kernels_one_thread": run("kernels.py", peers_python, "gemm", "--threads", "1", *turns),
     }
 
 
@@ -198,10 +204,11 @@ def main() -> None:
     )
     parser.add_argument("--peers-python", default=sys.executable, help="interpreter that has the peers")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--brief", action="store_true", help="fewer turns of each contender")
     parser.add_argument("--reuse", action="store_true", help="don't measure: use docs/performance.json")
     options = parser.parse_args()
     if not options.reuse:
-        figures = measure(options.peers_python, options.threads)
+        figures = measure(options.peers_python, options.threads, options.brief)
         FIGURES.write_text(json.dumps(figures, indent=1) + "\n")
     figures = json.loads(FIGURES.read_text())
     write_page(tables(figures))
