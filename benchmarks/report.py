@@ -120,12 +120,12 @@ def machine_line(figures: dict) -> str:
 
 
 def tables(figures: dict) -> dict[str, str]:
+    kernels = {n: kernel_table(figures[n]) for n in ("kernels", "kernels_one_thread") if n in figures}
     return {
         "machine": machine_line(figures),
         "train": rate_table(figures["train"], lambda key: TITLES[key]),
         "infer": rate_table(figures["infer"], str),
-        "kernels": kernel_table(figures["kernels"]),
-        "kernels_one_thread": kernel_table(figures["kernels_one_thread"]),
+        **kernels,
     }
 
 

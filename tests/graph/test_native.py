@@ -12,7 +12,7 @@ SETTINGS = {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}
 
 
 @pytest.mark.skipif(not native.has_openmp(), reason="built without OpenMP")
-@pytest.mark.parametrize(("given", "spin_count"), [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7")])
+@pytest.mark.parametrize(("given", "spin_count"), [({}, "30000"), ({"GOMP_SPINCOUNT": "7"}, "7")])
 def test_idle_threads_sleep_soon_unless_the_user_says_otherwise(given, spin_count):
     """The OpenMP runtime prints its settings as it reads them; the process's own environment stays as it was."""
     environment = {k: v for k, v in os.environ.items() if k not in SETTINGS}

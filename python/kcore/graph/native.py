@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib
 import os
 
-# How long an idle thread of GCC's OpenMP runtime spins before it sleeps, in turns of its loop: some ten
-# microseconds, enough for the next kernel of a program. Its own default, milliseconds, makes every parallel
-# region wait for the operating system's next time slice as soon as another process wants the processor.
-_SPIN_COUNT = "1000"
+# How long an idle thread of GCC's OpenMP runtime spins before it sleeps, in turns of its loop: some hundred
+# microseconds, which is as far as the next parallel kernel of a program usually is. Waking a thread on a virtual
+# machine takes tens of microseconds: with 1000 turns a step of a perceptron took up to half as long again. The
+# runtime's own default, milliseconds, makes every parallel region wait for the operating system's next time
+# slice as soon as another process wants the processor.
+_SPIN_COUNT = "30000"
 
 
 def _load_core() -> None:
