@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import statistics
 import subprocess
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 
@@ -82,3 +84,16 @@ def take_turns(contenders: list[Contender], turns: int) -> dict[str, float | Non
     for contender in contenders:
         contender.close()
     return {c.name: statistics.median(c.rates) if c.rates else None for c in contenders}
+
+
+def seconds_per_call(call: Callable[[], object], seconds: float) -> float:
+    """Mean over a turn of about that length, after a warm-up of a third of it."""
+    start, calls = time.perf_counter(), 0
+    while calls == 0 or time.perf_counter() - start < seconds / 3:
+        call()
+        calls += 1
+    calls = max(1, int(calls * seconds / (time.perf_counter() - start)))
+    start = time.perf_counter()
+    for _ in range(calls):
+        call()
+    return (time.perf_counter() - start) / calls

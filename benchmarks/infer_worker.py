@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable
 
 import numpy as np
+from contenders import seconds_per_call
 from train_models import MODELS, BenchmarkModel
 
 TOLERANCE = 1e-4  # of the probabilities
@@ -253,20 +253,7 @@ def main() -> None:
         call = kcore_model(model, x, threads, contender == "native")
     np.testing.assert_allclose(call()[:CHECKED], reference(model, x[:CHECKED]), rtol=0, atol=TOLERANCE)
     for _ in sys.stdin:
-        print(f"RATE {batch * calls_per_second(call, seconds)}", flush=True)
-
-
-def calls_per_second(call: Call, seconds: float) -> float:
-    """Over a turn of about that length, after a warm-up of a third of it."""
-    start, calls = time.perf_counter(), 0
-    while calls == 0 or time.perf_counter() - start < seconds / 3:
-        call()
-        calls += 1
-    calls = max(1, int(calls * seconds / (time.perf_counter() - start)))
-    start = time.perf_counter()
-    for _ in range(calls):
-        call()
-    return calls / (time.perf_counter() - start)
+        print(f"RATE {batch / seconds_per_call(call, seconds)}", flush=True)
 
 
 if __name__ == "__main__":

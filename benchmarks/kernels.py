@@ -33,6 +33,7 @@ import convolution
 import elementwise
 import memory
 import numpy as np
+from contenders import seconds_per_call
 
 from kcore import _core
 
@@ -169,19 +170,6 @@ def limit_of(program: str, threads: int) -> float | None:
         flags = ["-O3", "-march=native", "-ffp-contract=fast", "-fopenmp"]
         subprocess.run([compiler, *flags, source, "-o", binary], check=True)
         return float(subprocess.run([binary, str(threads)], check=True, capture_output=True).stdout)
-
-
-def seconds_per_call(call: Callable[[], object], seconds: float) -> float:
-    """Mean over a turn of about that length, after a warm-up of a third of it."""
-    start, calls = time.perf_counter(), 0
-    while calls == 0 or time.perf_counter() - start < seconds / 3:
-        call()
-        calls += 1
-    calls = max(1, int(calls * seconds / (time.perf_counter() - start)))
-    start = time.perf_counter()
-    for _ in range(calls):
-        call()
-    return (time.perf_counter() - start) / calls
 
 
 def measure(row: Row, turns: int, seconds: float) -> dict[str, float]:
