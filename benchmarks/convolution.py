@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -124,7 +124,38 @@ def torch_calls(torch, layer: Layer, x, kernel, dy) -> dict:
     }
 
 
-def rows(layers: list[Layer], row: type, program, torch) -> Iterator:
+def tensorflow_calls(tf, layer: Layer, x, kernel, dy) -> dict:
+    """Those of the three passes that TensorFlow has on a CPU."""
+    pads = [layer.padding] * 2
+    xs, kernels, dys = map(tf.constant, (x, kernel, dy))
+    settings = {
+        "strides": [1, layer.stride, layer.stride, 1],
+        "dilations": [1, layer.dilation, layer.dilation, 1],
+        "padding": "EXPLICIT",
+        "explicit_paddings": [0, 0, *pads, *pads, 0, 0],
+    }
+    if layer.depthwise:
+        forward, name = tf.raw_ops.DepthwiseConv2dNative, "DepthwiseConv2dNativeBackprop"
+    else:
+        forward, name = tf.raw_ops.Conv2D, "Conv2DBackprop"
+    data, weights = getattr(tf.raw_ops, name + "Input"), getattr(tf.raw_ops, name + "Filter")
+    calls = {
+        "forward": partial(forward, input=xs, filter=kernels, **settings),
+        "data": partial(data, input_sizes=x.shape, filter=kernels, out_backprop=dys, **settings),
+        "weights": partial(weights, input=xs, filter_sizes=kernel.shape, out_backprop=dys, **settings),
+    }
+
+    def runs(call) -> bool:
+        try:
+            call()
+        except tf.errors.OpError:
+            return False
+        return True
+
+    return {label: call for label, call in calls.items() if runs(call)}
+
+
+def rows(layers: list[Layer], row: type, program, peers: Mapping) -> Iterator:
     rng = np.random.default_rng(0)
     for layer in layers:
         x = rng.standard_normal((layer.batch, layer.size, layer.size, layer.channels), "float32")
@@ -146,12 +177,16 @@ def rows(layers: list[Layer], row: type, program, torch) -> Iterator:
             "data": (name + "_data_gradient", [dy, native], x.shape),
             "weights": (name + "_weight_gradient", [x, dy], native.shape),
         }
-        peers = {} if torch is None else torch_calls(torch, layer, x, kernel, dy)
+        calls = {}
+        if "torch" in peers:
+            calls["torch"] = torch_calls(peers["torch"], layer, x, kernel, dy)
+        if "tensorflow" in peers:
+            calls["tensorflow"] = tensorflow_calls(peers["tensorflow"], layer, x, native, dy)
         for label, (instruction, inputs, out) in passes.items():
             yield row(
                 f"{layer} {label}",
                 program(instruction, inputs, [(out, "float32")], **attributes),
-                {"torch": peers[label]} if peers else {},
+                {peer: timed[label] for peer, timed in calls.items() if label in timed},
                 flops=2.0 * dy.size * layer.kernel**2 * shape[2],
                 bytes=4.0 * (x.size + dy.size + kernel.size),
             )

@@ -1,4 +1,4 @@
-"""Times native kernels against NumPy and PyTorch (whichever is installed).
+"""Times native kernels against NumPy and PyTorch (whichever is installed), convolutions against TensorFlow too.
 
 A row is one kernel on one shape. Contenders take turns; before each there is a pause and a warm-up (the
 threads of one library spin for a while after its work and would hinder the next), and a figure is the
@@ -9,7 +9,7 @@ STREAM's triad, on the same number of threads, that a row's traffic takes; here,
 are written without having been read count twice, for a store fetches the line that it changes. What is
 small enough for the caches, or is written past them, can exceed 100 %. Updates of optimizers are in place.
 
-    python benchmarks/kernels.py [family ...] [--filter TEXT] [--threads N] [--quick]
+    python benchmarks/kernels.py [family ...] [--filter TEXT] [--threads N] [--peers NAME ...] [--quick]
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import convolution
 import elementwise
@@ -36,6 +37,8 @@ import numpy as np
 from contenders import seconds_per_call
 
 from kcore import _core
+
+Peers = Mapping[str, ModuleType]
 
 
 @dataclass
@@ -81,12 +84,20 @@ def program(instruction: str, inputs: list[np.ndarray], outputs: list[tuple], **
     return Kernel(compiled, fresh)
 
 
-def peer(name: str):
-    """The module, or None where it isn't installed."""
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        return None
+def load_peers(names: list[str], threads: int) -> dict[str, ModuleType]:
+    """The modules of these names that are installed, told to work on so many threads."""
+    peers = {}
+    for name in names:
+        try:
+            peers[name] = importlib.import_module(name)
+        except ImportError:
+            continue
+    if "torch" in peers:
+        peers["torch"].set_num_threads(threads)
+    if "tensorflow" in peers:
+        peers["tensorflow"].config.threading.set_intra_op_parallelism_threads(threads)
+        peers["tensorflow"].config.threading.set_inter_op_parallelism_threads(1)
+    return peers
 
 
 GEMM_SHAPES = [
@@ -107,10 +118,10 @@ GEMM_SHAPES = [
 ]
 
 
-def gemm_rows(quick: bool) -> Iterator[Row]:
+def gemm_rows(quick: bool, peers: Peers) -> Iterator[Row]:
     """The three products of a Dense layer's training step, (M, N, K) being batch, units, features:
     NN the output, NT the gradient of its input, TN the gradient of its weights."""
-    torch = peer("torch")
+    torch = peers.get("torch")
     rng = np.random.default_rng(0)
     for m, n, k in [(64, 48, 40), (1, 10, 20)] if quick else GEMM_SHAPES:
         x = rng.standard_normal((m, k), "float32")
@@ -120,37 +131,37 @@ def gemm_rows(quick: bool) -> Iterator[Row]:
             left, right = (a.T if ta else a), (b.T if tb else b)
             shape = (left.shape[0], right.shape[1])
             out = np.empty(shape, "float32")
-            peers = {"numpy": partial(np.matmul, left, right, out=out)}
+            calls = {"numpy": partial(np.matmul, left, right, out=out)}
             if torch is not None:
                 l, r = torch.from_numpy(left), torch.from_numpy(right)
-                peers["torch"] = partial(torch.mm, l, r, out=torch.empty(shape))
+                calls["torch"] = partial(torch.mm, l, r, out=torch.empty(shape))
             yield Row(
                 f"gemm {form} {shape[0]}x{shape[1]}x{left.shape[1]}",
                 program("matmul", [a, b], [(shape, "float32")], transpose_a=bool(ta), transpose_b=bool(tb)),
-                peers,
+                calls,
                 flops=2.0 * m * n * k,
                 bytes=4.0 * (a.size + b.size + m * n),
             )
 
 
-def convolution_rows(quick: bool) -> Iterator[Row]:
+def convolution_rows(quick: bool, peers: Peers) -> Iterator[Row]:
     layers = convolution.QUICK if quick else convolution.LAYERS
-    return convolution.rows(layers, Row, program, peer("torch"))
+    return convolution.rows(layers, Row, program, peers)
 
 
-def neighbour_rows(quick: bool) -> Iterator[Row]:
-    return convolution.rows([] if quick else convolution.NEIGHBOURS, Row, program, peer("torch"))
+def neighbour_rows(quick: bool, peers: Peers) -> Iterator[Row]:
+    return convolution.rows([] if quick else convolution.NEIGHBOURS, Row, program, peers)
 
 
-def memory_rows(quick: bool) -> Iterator[Row]:
-    return memory.rows(quick, Row, program, peer("torch"))
+def memory_rows(quick: bool, peers: Peers) -> Iterator[Row]:
+    return memory.rows(quick, Row, program, peers.get("torch"))
 
 
-def elementwise_rows(quick: bool) -> Iterator[Row]:
-    return elementwise.rows(quick, Row, program, peer("torch"))
+def elementwise_rows(quick: bool, peers: Peers) -> Iterator[Row]:
+    return elementwise.rows(quick, Row, program, peers.get("torch"))
 
 
-FAMILIES: dict[str, Callable[[bool], Iterator[Row]]] = {
+FAMILIES: dict[str, Callable[[bool, Peers], Iterator[Row]]] = {
     "gemm": gemm_rows,
     "convolution": convolution_rows,
     "neighbours": neighbour_rows,
@@ -209,6 +220,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("families", nargs="*", help=f"which of {', '.join(FAMILIES)}; default: all")
     parser.add_argument("--filter", default="", help="only rows whose name contains this")
     parser.add_argument("--threads", type=int, default=_core.num_threads())
+    parser.add_argument("--peers", nargs="*", default=["torch"], help="besides NumPy: torch, tensorflow")
     parser.add_argument("--turns", type=int, default=7, help="of each contender")
     parser.add_argument("--seconds", type=float, default=0.05, help="length of a turn")
     parser.add_argument("--json", type=Path, help="write the figures here too")
@@ -235,9 +247,7 @@ def main() -> None:
         os.environ.update(settings)
         os.execv(sys.executable, [sys.executable, *sys.argv])
     _core.set_num_threads(options.threads)
-    torch = peer("torch")
-    if torch is not None:
-        torch.set_num_threads(options.threads)
+    peers = load_peers(options.peers, options.threads)
     fma = None if options.quick else limit_of("fma_limit", options.threads)
     triad = None if options.quick else limit_of("triad", options.threads)
     print(f"{_core.isa()}, {options.threads} threads", end="")
@@ -248,14 +258,14 @@ def main() -> None:
     )
     rows = []
     for family in options.families or FAMILIES:
-        for row in FAMILIES[family](options.quick):
+        for row in FAMILIES[family](options.quick, peers):
             if options.filter not in row.name:
                 continue
-            peers = measure(row, options.turns, options.seconds)
-            ours = peers.pop("ours")
+            times = measure(row, options.turns, options.seconds)
+            ours = times.pop("ours")
             share = shares(row, ours, fma and fma * options.threads, triad)
-            show(row, ours, peers, share)
-            rows.append({"family": family, "name": row.name, "ours": ours, "peers": peers, "share": share})
+            show(row, ours, times, share)
+            rows.append({"family": family, "name": row.name, "ours": ours, "peers": times, "share": share})
     if options.json:
         head = {"isa": _core.isa(), "threads": options.threads, "fma": fma, "triad": triad}
         options.json.write_text(json.dumps({**head, "rows": rows}, indent=1) + "\n")
