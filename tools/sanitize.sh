@@ -40,5 +40,6 @@ if [ "$which" != address ]; then
   LD_PRELOAD="$(runtime tsan)" PYTHONPATH=build/tsan/package OMP_NUM_THREADS=1 \
     TSAN_OPTIONS="suppressions=$PWD/tools/thread_sanitizer.supp:halt_on_error=1:second_deadlock_stack=1" \
     "$python" -m pytest -x -q -s -p no:cacheprovider tests/graph/test_threads.py tests/models/test_model_threads.py \
-    -k 'not forked'
+    tests/graph/test_prepared.py tests/training/test_native_epochs.py \
+    -k 'not forked and (threads or prepared or feed)'
 fi
