@@ -928,7 +928,7 @@ Way way_of(const ElementwisePlan& plan, const void* const* inputs, void* const* 
     in_place = true;
     if (plan.last_use[i] > s) return Way::copied;
   }
-  if (!in_place && can_stream(outputs[o], plan.size * plan.program[s].width)) return Way::streamed;
+  if (!in_place && leaves_caches(plan.size * plan.program[s].width)) return Way::streamed;
   return plan.program[s].output == o ? Way::direct : Way::copied;
 }
 

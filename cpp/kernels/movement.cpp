@@ -1,5 +1,6 @@
 #include "kernels/movement.h"
 
+#include "kernels/staging.h"
 #include "simd/parallel.h"
 #include "simd/vec.h"
 
@@ -17,7 +18,7 @@ KCORE_INLINE std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b
 
 template <class T>
 KCORE_INLINE void copy_row(const T* in, T* out, std::int64_t n, bool streamed = false) {
-  if (streamed && reinterpret_cast<std::uintptr_t>(out) % kVectorBytes == 0) {
+  if (streamed) {
     stream_bytes(out, in, n * static_cast<std::int64_t>(sizeof(T)));
   } else if (n * static_cast<std::int64_t>(sizeof(T)) >= kMemcpyBytes) {
     std::memcpy(out, in, static_cast<std::size_t>(n) * sizeof(T));
@@ -31,12 +32,10 @@ KCORE_INLINE void fill_row(T* out, std::int64_t n, T value) {
   for (std::int64_t i = 0; i < n; ++i) out[i] = value;
 }
 
-constexpr int kSquaresAhead = 2;
-
 // A square of kWidth<T> rows and columns, transposed in registers: log2(width) rounds of
-// interleaving row i with row i + width / 2. Asks for the rows of the square after the next: the
+// interleaving row i with row i + width / 2. Asks for the rows of the next square below: the
 // processor can't guess them.
-template <class T, bool streamed>
+template <class T>
 KCORE_INLINE void transpose_square(const T* in, std::int64_t in_stride, T* out,
                                    std::int64_t out_stride) {
   constexpr int width = static_cast<int>(kWidth<T>);
@@ -49,7 +48,7 @@ KCORE_INLINE void transpose_square(const T* in, std::int64_t in_stride, T* out,
 #pragma GCC unroll 16
   for (int i = 0; i < width; ++i) {
     rows[i] = load(in + i * in_stride);
-    __builtin_prefetch(in + (i + kSquaresAhead * width) * in_stride);
+    __builtin_prefetch(in + (i + width) * in_stride);
   }
 #pragma GCC unroll 4
   for (int round = 1; round < width; round *= 2) {
@@ -62,10 +61,7 @@ KCORE_INLINE void transpose_square(const T* in, std::int64_t in_stride, T* out,
     for (int i = 0; i < width; ++i) rows[i] = next[i];
   }
 #pragma GCC unroll 16
-  for (int i = 0; i < width; ++i) {
-    T* to = out + i * out_stride;
-    streamed ? stream<T>(to, rows[i]) : store<T>(to, rows[i]);
-  }
+  for (int i = 0; i < width; ++i) store<T>(out + i * out_stride, rows[i]);
 }
 
 // Pixels of a known few channels, to planes and back.
@@ -83,38 +79,50 @@ void interleave(const T* in, std::int64_t in_stride, T* out, std::int64_t pixels
   }
 }
 
-// out[p * out_stride + q] = in[q * in_stride + p]. Streamed: whole vectors of `out` lie on
-// multiples of their size, and go past the caches.
-template <class T, bool streamed>
+// out[p * out_stride + q] = in[q * in_stride + p].
+template <class T>
 void transpose_block(const T* in, std::int64_t in_stride, T* out, std::int64_t out_stride,
                      std::int64_t np, std::int64_t nq) {
   if (np == 3 && in_stride == 3) return deinterleave<T, 3>(in, out, out_stride, nq);
   if (np == 4 && in_stride == 4) return deinterleave<T, 4>(in, out, out_stride, nq);
   if (nq == 3 && out_stride == 3) return interleave<T, 3>(in, in_stride, out, np);
   if (nq == 4 && out_stride == 4) return interleave<T, 4>(in, in_stride, out, np);
-  std::int64_t p = 0;
+  std::int64_t whole_p = 0, whole_q = 0;
   if constexpr (sizeof(T) >= 4) {
     constexpr std::int64_t width = kWidth<T>;
-    for (; p + width <= np; p += width) {
-      std::int64_t q = 0;
-      for (; q + width <= nq; q += width) {
-        transpose_square<T, streamed>(in + q * in_stride + p, in_stride, out + p * out_stride + q,
-                                      out_stride);
+    whole_p = np - np % width;
+    whole_q = nq - nq % width;
+    for (std::int64_t q = 0; q < whole_q; q += width) {
+      for (std::int64_t p = 0; p < whole_p; p += width) {
+        transpose_square<T>(in + q * in_stride + p, in_stride, out + p * out_stride + q,
+                            out_stride);
       }
-      for (; q < nq; ++q) {
-        for (std::int64_t i = 0; i < width; ++i) {
-          out[(p + i) * out_stride + q] = in[q * in_stride + p + i];
-        }
-      }
+    }
+    for (std::int64_t q = whole_q; q < nq; ++q) {
+      for (std::int64_t p = 0; p < whole_p; ++p) out[p * out_stride + q] = in[q * in_stride + p];
     }
   }
   // Few rows left (an image's three channels): blocks of columns keep the input in cache.
   constexpr std::int64_t kColumns = 64;
   for (std::int64_t q0 = 0; q0 < nq; q0 += kColumns) {
     const std::int64_t q1 = smaller(nq, q0 + kColumns);
-    for (std::int64_t i = p; i < np; ++i) {
-      for (std::int64_t q = q0; q < q1; ++q) out[i * out_stride + q] = in[q * in_stride + i];
+    for (std::int64_t p = whole_p; p < np; ++p) {
+      for (std::int64_t q = q0; q < q1; ++q) out[p * out_stride + q] = in[q * in_stride + p];
     }
+  }
+}
+
+// The same past the caches. Memory is read and written by long runs, which it likes; the lines in
+// between stay close.
+template <class T>
+void transpose_streamed(const T* in, std::int64_t in_stride, T* out, std::int64_t out_stride,
+                        std::int64_t np, std::int64_t nq) {
+  const std::int64_t pitch = nq + kWidth<T>;  // no power of two, whose lines would share a set
+  T* block = stage<T>(true, out, np * pitch);
+  transpose_block<T>(in, in_stride, block, pitch, np, nq);
+  for (std::int64_t p = 0; p < np; ++p) {
+    stream_bytes(out + p * out_stride, block + p * pitch,
+                 nq * static_cast<std::int64_t>(sizeof(T)));
   }
 }
 
@@ -130,11 +138,7 @@ void copy_plane(const T* in, T* out, const Plane& s, std::int64_t np, std::int64
     for (std::int64_t p = 0; p < np; ++p)
       copy_row(in + p * s.in_p, out + p * s.out_p, nq, s.streamed);
   } else if (s.in_p == 1 && s.out_q == 1 && np > 1) {
-    constexpr auto vector = static_cast<std::int64_t>(kVectorBytes);
-    const bool aligned = reinterpret_cast<std::uintptr_t>(out) % kVectorBytes == 0 &&
-                         s.out_p * static_cast<std::int64_t>(sizeof(T)) % vector == 0;
-    const auto transpose =
-        s.streamed && aligned ? transpose_block<T, true> : transpose_block<T, false>;
+    const auto transpose = s.streamed ? transpose_streamed<T> : transpose_block<T>;
     transpose(in, s.in_q, out, s.out_p, np, nq);
   } else if (s.in_q == 0 && s.out_q == 1) {
     for (std::int64_t p = 0; p < np; ++p) fill_row(out + p * s.out_p, nq, in[p * s.in_p]);
@@ -180,7 +184,7 @@ void strided_copy_elements(const StridedCopy& copy, const T* in, T* out) {
   std::int64_t outer = 1;
   for (int d = 0; d < p; ++d) outer *= extent(d);
   if (np * nq * outer == 0) return;
-  plane.streamed = np * nq * outer * static_cast<std::int64_t>(sizeof(T)) >= kStreamingBytes;
+  plane.streamed = leaves_caches(np * nq * outer * static_cast<std::int64_t>(sizeof(T)));
 
   const bool transposing = plane.in_q != 1 && plane.in_p == 1 && np > 1;
   const std::int64_t q_chunk = smaller(nq, transposing ? 256 : kGrain);

@@ -2,8 +2,8 @@
 
 #include <cmath>
 
+#include "kernels/staging.h"
 #include "simd/parallel.h"
-#include "simd/vec.h"
 
 namespace kcore::KCORE_ISA_NAMESPACE {
 
@@ -37,6 +37,23 @@ KCORE_INLINE void over_columns(std::int64_t columns, const F& f, const G& g) {
   std::int64_t c = 0;
   for (; c + kWidth<T> <= columns; c += kWidth<T>) f(c);
   for (; c < columns; ++c) g(c);
+}
+
+constexpr std::int64_t kStaged = 4096;  // elements that are written past the caches at once
+
+// Calls f(r, row r of y) for the rows of a block, to write there.
+template <class T, class F>
+KCORE_INLINE void write_rows(const Blocks& blocks, std::int64_t block, std::int64_t columns, T* y,
+                             const F& f) {
+  const bool streamed = leaves_caches(blocks.rows * columns * static_cast<std::int64_t>(sizeof(T)));
+  const std::int64_t end = blocks.end(block);
+  const std::int64_t group = streamed ? 1 + kStaged / columns : blocks.size;
+  for (std::int64_t first = blocks.begin(block); first < end; first += group) {
+    const std::int64_t last = smaller(end, first + group), count = (last - first) * columns;
+    T* to = stage<T>(streamed, y + first * columns, count);
+    for (std::int64_t r = first; r < last; ++r) f(r, to + (r - first) * columns);
+    unstage<T>(to, y + first * columns, count);
+  }
 }
 
 // The sums over a block's rows of two quantities, which `vector` and `single` add for (row,
@@ -76,7 +93,9 @@ void block_statistics(const Blocks& blocks, std::int64_t block, std::int64_t col
   const std::int64_t begin = blocks.begin(block), end = blocks.end(block);
   sum_block<T>(
       begin, end, columns, sums, static_cast<T*>(nullptr),
-      [&](std::int64_t r, std::int64_t c, Vec<T>& a, Vec<T>&) { a += load(x + r * columns + c); },
+      [&](std::int64_t r, std::int64_t c, Vec<T>& a, Vec<T>&) {
+        a += load_ahead(x + r * columns + c);
+      },
       [&](std::int64_t r, std::int64_t c, T& a, T&) { a += x[r * columns + c]; });
   const T count = static_cast<T>(end - begin);
   for (std::int64_t c = 0; c < columns; ++c) sums[c] /= count;
@@ -122,20 +141,20 @@ template <class T, bool relu>
 void normalize(const Blocks& blocks, std::int64_t columns, const T* x, const T* mean,
                const T* scale, const T* beta, T* y) {
   parallel_for(blocks.count, [&](std::int64_t block) {
-    for (std::int64_t r = blocks.begin(block); r < blocks.end(block); ++r) {
+    write_rows<T>(blocks, block, columns, y, [&](std::int64_t r, T* out) {
       const T* in = x + r * columns;
-      T* out = y + r * columns;
       over_columns<T>(
           columns,
           [&](std::int64_t c) {
-            const Vec<T> value = (load(in + c) - load(mean + c)) * load(scale + c) + load(beta + c);
+            const Vec<T> centred = load_ahead(in + c) - load(mean + c);
+            const Vec<T> value = centred * load(scale + c) + load(beta + c);
             store(out + c, relu ? maximum<T>(value, Vec<T>{}) : value);
           },
           [&](std::int64_t c) {
             const T value = (in[c] - mean[c]) * scale[c] + beta[c];
             out[c] = relu && value <= 0 ? T{0} : value;
           });
-    }
+    });
   });
 }
 
@@ -214,9 +233,9 @@ void batch_norm_gradient(std::int64_t rows, std::int64_t columns, double epsilon
     sum_block<T>(
         blocks.begin(block), blocks.end(block), columns, sums, sums + columns,
         [&](std::int64_t r, std::int64_t c, Vec<T>& a, Vec<T>& b) {
-          const Vec<T> g = load(dy + r * columns + c);
+          const Vec<T> g = load_ahead(dy + r * columns + c);
           a += g;
-          b += g * (load(x + r * columns + c) - load(mean + c));
+          b += g * (load_ahead(x + r * columns + c) - load(mean + c));
         },
         [&](std::int64_t r, std::int64_t c, T& a, T& b) {
           const T g = dy[r * columns + c];
@@ -225,33 +244,33 @@ void batch_norm_gradient(std::int64_t rows, std::int64_t columns, double epsilon
         });
   });
   combine_sums(blocks, columns, partial, dbeta, dgamma);
-  // dx = gamma / s * (dy - sum(dy) / rows - (x - mean) * sum(dy * (x - mean)) / (rows * s^2)),
-  // where s^2 = variance + epsilon; dgamma still lacks its division by s.
-  T *scale = partial, *slope = partial + columns;
+  // dx = scale * (dy - sum(dy) / rows) - slope * (x - mean), where scale is gamma / s, slope is
+  // scale * sum(dy * (x - mean)) / (rows * s^2), and s^2 is variance + epsilon; dgamma still lacks
+  // its division by s.
+  T *scale = partial, *slope = partial + columns, *average = partial + 2 * columns;
   const T count = static_cast<T>(rows);
   for (std::int64_t c = 0; c < columns; ++c) {
     const T square = variance[c] + static_cast<T>(epsilon);
     const T inverse = T{1} / __builtin_sqrt(square);
     scale[c] = gamma[c] * inverse;
-    slope[c] = dgamma[c] / (count * square);
+    slope[c] = scale[c] * (dgamma[c] / (count * square));
+    average[c] = dbeta[c] / count;
     dgamma[c] *= inverse;
   }
   parallel_for(blocks.count, [&](std::int64_t block) {
-    for (std::int64_t r = blocks.begin(block); r < blocks.end(block); ++r) {
-      const std::int64_t row = r * columns;
+    write_rows<T>(blocks, block, columns, dx, [&](std::int64_t r, T* out) {
+      const T *g = dy + r * columns, *in = x + r * columns;
       over_columns<T>(
           columns,
           [&](std::int64_t c) {
-            const Vec<T> centred = load(x + row + c) - load(mean + c);
-            const Vec<T> average = load(dbeta + c) / count;
-            store(dx + row + c,
-                  load(scale + c) * (load(dy + row + c) - average - centred * load(slope + c)));
+            const Vec<T> centred = load_ahead(in + c) - load(mean + c);
+            const Vec<T> gradient = load_ahead(g + c) - load(average + c);
+            store(out + c, gradient * load(scale + c) - centred * load(slope + c));
           },
           [&](std::int64_t c) {
-            const T centred = x[row + c] - mean[c];
-            dx[row + c] = scale[c] * (dy[row + c] - dbeta[c] / count - centred * slope[c]);
+            out[c] = (g[c] - average[c]) * scale[c] - (in[c] - mean[c]) * slope[c];
           });
-    }
+    });
   });
 }
 
@@ -271,6 +290,24 @@ KCORE_INLINE T sum_row(std::int64_t columns, const F& f, const G& g) {
   return horizontal_sum<T>((sums[0] + sums[1]) + (sums[2] + sums[3])) + rest;
 }
 
+// Two sums over a row, which the functions add to.
+template <class T, class Vector, class Single>
+KCORE_INLINE void sum_row_twice(std::int64_t columns, T& first, T& second, const Vector& vector,
+                                const Single& single) {
+  constexpr std::int64_t width = kWidth<T>;
+  Vec<T> a[2] = {}, b[2] = {};
+  std::int64_t c = 0;
+  for (; c + 2 * width <= columns; c += 2 * width) {
+    vector(c, a[0], b[0]);
+    vector(c + width, a[1], b[1]);
+  }
+  for (; c + width <= columns; c += width) vector(c, a[0], b[0]);
+  first = second = 0;
+  for (; c < columns; ++c) single(c, first, second);
+  first += horizontal_sum<T>(a[0] + a[1]);
+  second += horizontal_sum<T>(b[0] + b[1]);
+}
+
 template <class T>
 void layer_norm(std::int64_t rows, std::int64_t columns, double epsilon, const void* x_data,
                 const void* gamma_data, const void* beta_data, void* y_data, void* mean_data,
@@ -279,11 +316,10 @@ void layer_norm(std::int64_t rows, std::int64_t columns, double epsilon, const v
   const T count = static_cast<T>(columns);
   const Blocks blocks(rows, columns);
   parallel_for(blocks.count, [&](std::int64_t block) {
-    for (std::int64_t r = blocks.begin(block); r < blocks.end(block); ++r) {
+    write_rows<T>(blocks, block, columns, static_cast<T*>(y_data), [&](std::int64_t r, T* y) {
       const T* x = static_cast<const T*>(x_data) + r * columns;
-      T* y = static_cast<T*>(y_data) + r * columns;
       const T mean = sum_row<T>(
-                         columns, [&](std::int64_t c) { return load(x + c); },
+                         columns, [&](std::int64_t c) { return load_ahead(x + c); },
                          [&](std::int64_t c) { return x[c]; }) /
                      count;
       const T variance = sum_row<T>(
@@ -303,7 +339,7 @@ void layer_norm(std::int64_t rows, std::int64_t columns, double epsilon, const v
             store(y + c, (load(x + c) - mean) * inverse * load(gamma + c) + load(beta + c));
           },
           [&](std::int64_t c) { y[c] = (x[c] - mean) * inverse * gamma[c] + beta[c]; });
-    }
+    });
   });
 }
 
@@ -319,24 +355,26 @@ void layer_norm_gradient(std::int64_t rows, std::int64_t columns, const void* dy
   parallel_for(blocks.count, [&](std::int64_t block) {
     T *dbeta = partial + block * 2 * columns, *dgamma = dbeta + columns;
     if (columns > 0) std::memset(dbeta, 0, static_cast<std::size_t>(2 * columns) * sizeof(T));
-    for (std::int64_t r = blocks.begin(block); r < blocks.end(block); ++r) {
+    write_rows<T>(blocks, block, columns, static_cast<T*>(dx_data), [&](std::int64_t r, T* dx) {
       const T* dy = static_cast<const T*>(dy_data) + r * columns;
       const T* x = static_cast<const T*>(x_data) + r * columns;
-      T* dx = static_cast<T*>(dx_data) + r * columns;
       const T mean = static_cast<const T*>(mean_data)[r];
       const T inverse = static_cast<const T*>(inverse_data)[r];
-      const T average = sum_row<T>(
-                            columns, [&](std::int64_t c) { return load(dy + c) * load(gamma + c); },
-                            [&](std::int64_t c) { return dy[c] * gamma[c]; }) /
-                        count;
-      const T slope =
-          sum_row<T>(
-              columns,
-              [&](std::int64_t c) {
-                return load(dy + c) * load(gamma + c) * ((load(x + c) - mean) * inverse);
-              },
-              [&](std::int64_t c) { return dy[c] * gamma[c] * ((x[c] - mean) * inverse); }) /
-          count;
+      T average, slope;
+      sum_row_twice<T>(
+          columns, average, slope,
+          [&](std::int64_t c, Vec<T>& a, Vec<T>& b) {
+            const Vec<T> share = load_ahead(dy + c) * load(gamma + c);
+            a += share;
+            b += share * (load_ahead(x + c) - mean);
+          },
+          [&](std::int64_t c, T& a, T& b) {
+            const T share = dy[c] * gamma[c];
+            a += share;
+            b += share * (x[c] - mean);
+          });
+      average /= count;
+      slope *= inverse / count;
       over_columns<T>(
           columns,
           [&](std::int64_t c) {
@@ -351,7 +389,7 @@ void layer_norm_gradient(std::int64_t rows, std::int64_t columns, const void* dy
             dgamma[c] += dy[c] * normal;
             dx[c] = (dy[c] * gamma[c] - average - normal * slope) * inverse;
           });
-    }
+    });
   });
   combine_sums(blocks, columns, partial, static_cast<T*>(dbeta_data), static_cast<T*>(dgamma_data));
 }

@@ -46,7 +46,7 @@ inline std::int64_t normalization_block(std::int64_t columns) {
 
 inline std::int64_t normalization_workspace_bytes(std::int64_t rows, std::int64_t columns) {
   const std::int64_t block = normalization_block(columns);
-  return ((rows + block - 1) / block + 1) * 2 * columns * 8;
+  return ((rows + block - 1) / block + 2) * 2 * columns * 8;
 }
 
 }  // namespace kcore

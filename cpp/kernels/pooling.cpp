@@ -1,7 +1,7 @@
 #include "kernels/pooling.h"
 
+#include "kernels/staging.h"
 #include "simd/parallel.h"
-#include "simd/vec.h"
 
 namespace kcore::KCORE_ISA_NAMESPACE {
 
@@ -123,7 +123,7 @@ void max_pool(const Pooling& p, const void* x_data, void* y_data) {
           [&](std::int64_t c) {
             Vec<T> best = load(first + c);
             seen.each([&](std::int64_t i, std::int64_t j, std::int64_t) {
-              best = maximum<T>(best, load(x + i * row + j * p.channels + c));
+              best = maximum<T>(best, load_ahead(x + i * row + j * p.channels + c));
             });
             store(y + c, best);
           },
@@ -156,7 +156,7 @@ void max_pool_places(const Pooling& p, const void* x_data, void* y_data, void* p
             Vec<T> best = load(first + c);
             Mask<T> best_place = splat_place<T>(first_place);
             seen.each([&](std::int64_t i, std::int64_t j, std::int64_t place) {
-              const Vec<T> value = load(x + i * row + j * p.channels + c);
+              const Vec<T> value = load_ahead(x + i * row + j * p.channels + c);
               const auto better = (value > best) | ((value != value) & (best == best));
               best = better ? value : best;
               best_place = better ? splat_place<T>(place) : best_place;
@@ -214,14 +214,19 @@ void max_pool_gradient_bands(const Pooling& p, const P* all_places, const T* dy_
   const std::int64_t row = p.width * p.channels, out_row = p.out_width * p.channels;
   const std::int64_t band = larger(overlapping ? 8 : 1, kGrain / larger(1, p.stride_y * row));
   const std::int64_t bands = ceil_div(p.out_height, band);
+  const bool streamed =
+      leaves_caches(p.batch * p.height * row * static_cast<std::int64_t>(sizeof(T)));
   parallel_for(p.batch * bands, [&](std::int64_t task) {
     const std::int64_t n = task / bands, first = task % bands * band;
     const std::int64_t last = smaller(p.out_height, first + band);
     const P* places = all_places + n * p.out_height * out_row;
     const T* dy = dy_data + n * p.out_height * out_row;
-    T* dx = dx_data + n * p.height * row;
     const Span owned = {first == 0 ? 0 : larger(0, first * p.stride_y - p.top),
                         last == p.out_height ? p.height : larger(0, last * p.stride_y - p.top)};
+    T* const result = dx_data + (n * p.height + owned.begin) * row;
+    const std::int64_t elements = (owned.end - owned.begin) * row;
+    T* const staged = stage<T>(streamed, result, elements);
+    T* const dx = staged - owned.begin * row;
     // Rows that windows add to, and elements that no window writes.
     std::int64_t zeroed = owned.begin;
     const auto zero_until = [&](std::int64_t end) {
@@ -246,6 +251,7 @@ void max_pool_gradient_bands(const Pooling& p, const P* all_places, const T* dy_
       }
     }
     zero_until(owned.end);
+    unstage<T>(staged, result, elements);
   });
 }
 
@@ -304,7 +310,7 @@ void average_pool(const Pooling& p, const void* x_data, void* y_data) {
             Vec<T> sum{};
             for (std::int64_t i = rows.begin; i < rows.end; ++i) {
               for (std::int64_t j = columns.begin; j < columns.end; ++j) {
-                sum += load(x + i * row + j * p.channels + c);
+                sum += load_ahead(x + i * row + j * p.channels + c);
               }
             }
             store(y + c, sum / count);
@@ -331,10 +337,14 @@ KCORE_INLINE Span windows_over(std::int64_t i, std::int64_t stride, std::int64_t
 
 template <class T>
 void average_pool_gradient(const Pooling& p, const void* dy_data, void* dx_data) {
-  const std::int64_t out_row = p.out_width * p.channels;
-  over_rows(p.batch, p.height, p.width * p.channels, [&](std::int64_t n, std::int64_t iy) {
+  const std::int64_t row = p.width * p.channels, out_row = p.out_width * p.channels;
+  const bool streamed =
+      leaves_caches(p.batch * p.height * row * static_cast<std::int64_t>(sizeof(T)));
+  over_rows(p.batch, p.height, row, [&](std::int64_t n, std::int64_t iy) {
     const T* dy = static_cast<const T*>(dy_data) + n * p.out_height * out_row;
-    T* dx = static_cast<T*>(dx_data) + (n * p.height + iy) * p.width * p.channels;
+    T* const result = static_cast<T*>(dx_data) + (n * p.height + iy) * row;
+    T* const staged = stage<T>(streamed, result, row);
+    T* dx = staged;
     const Span rows = windows_over(iy, p.stride_y, p.top, p.pool_height, p.out_height);
     for (std::int64_t ix = 0; ix < p.width; ++ix, dx += p.channels) {
       const Span columns = windows_over(ix, p.stride_x, p.left, p.pool_width, p.out_width);
@@ -364,6 +374,7 @@ void average_pool_gradient(const Pooling& p, const void* dy_data, void* dx_data)
         }
       }
     }
+    unstage<T>(staged, result, row);
   });
 }
 

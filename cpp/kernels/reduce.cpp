@@ -121,28 +121,43 @@ struct Smallest {
 
 // ---- Rows: inner == 1 ----
 
+template <class T>
+constexpr bool kHasLanes = sizeof(T) >= 4;  // shuffles and masked loads
+
 template <class T, class Op>
 KCORE_INLINE T fold(Vec<T> v) {
-  T lanes[kWidth<T>];
-  std::memcpy(lanes, &v, sizeof(v));
-  for (std::int64_t half = kWidth<T> / 2; half > 0; half /= 2) {
-    for (std::int64_t i = 0; i < half; ++i) {
-      lanes[i] = static_cast<T>(Op::combine(lanes[i], lanes[i + half]));
+  if constexpr (kHasLanes<T>) {
+    return fold_lanes<T>(
+        v, [](Vec<T> a, Vec<T> b) __attribute__((always_inline)) { return Op::combine(a, b); });
+  } else {
+    T lanes[kWidth<T>];
+    std::memcpy(lanes, &v, sizeof(v));
+    for (std::int64_t half = kWidth<T> / 2; half > 0; half /= 2) {
+      for (std::int64_t i = 0; i < half; ++i) {
+        lanes[i] = static_cast<T>(Op::combine(lanes[i], lanes[i + half]));
+      }
     }
+    return lanes[0];
   }
-  return lanes[0];
 }
 
 // The elements of a last, incomplete vector, padded with the identity.
 template <class T, class Op>
 KCORE_INLINE Vec<T> load_rest(const T* x, std::int64_t n) {
-  T lanes[kWidth<T>];
-  for (std::int64_t i = 0; i < kWidth<T>; ++i) {
-    lanes[i] = i < n ? static_cast<T>(Op::first(x[i])) : Op::template identity<T>;
+  if constexpr (kHasLanes<T>) {
+    using Lane = typename IndexOf<sizeof(T)>::type;
+    const Lanes<T> lane = make_lanes<T>([](int i) { return i; });
+    const Vec<T> v = Op::first(load_partial(x, n));
+    return lane < static_cast<Lane>(n) ? v : splat<T>(Op::template identity<T>);
+  } else {
+    T lanes[kWidth<T>];
+    for (std::int64_t i = 0; i < kWidth<T>; ++i) {
+      lanes[i] = i < n ? static_cast<T>(Op::first(x[i])) : Op::template identity<T>;
+    }
+    Vec<T> v;
+    std::memcpy(&v, lanes, sizeof(v));
+    return v;
   }
-  Vec<T> v;
-  std::memcpy(&v, lanes, sizeof(v));
-  return v;
 }
 
 template <class T, class Op>
@@ -153,14 +168,14 @@ T reduce_chunk(const T* x, std::int64_t count) {
   if (count >= 4 * W) {
     Vec<T> b = a, c = a, d = a;
     for (; i + 4 * W <= count; i += 4 * W) {
-      a = Op::combine(a, Op::first(load(x + i)));
-      b = Op::combine(b, Op::first(load(x + i + W)));
-      c = Op::combine(c, Op::first(load(x + i + 2 * W)));
-      d = Op::combine(d, Op::first(load(x + i + 3 * W)));
+      a = Op::combine(a, Op::first(load_ahead(x + i)));
+      b = Op::combine(b, Op::first(load_ahead(x + i + W)));
+      c = Op::combine(c, Op::first(load_ahead(x + i + 2 * W)));
+      d = Op::combine(d, Op::first(load_ahead(x + i + 3 * W)));
     }
     a = Op::combine(Op::combine(a, b), Op::combine(c, d));
   }
-  for (; i + W <= count; i += W) a = Op::combine(a, Op::first(load(x + i)));
+  for (; i + W <= count; i += W) a = Op::combine(a, Op::first(load_ahead(x + i)));
   if (i < count) a = Op::combine(a, load_rest<T, Op>(x + i, count - i));
   return fold<T, Op>(a);
 }
@@ -380,25 +395,18 @@ void reduce(Reduction kind, ElementType type, const void* x, void* y, Extents e,
 
 // ---- Index of the extremum ----
 
-constexpr std::int64_t kShortRow = 32;  // elements; searching it twice would cost two wrong guesses
-
-template <class T, class Op>
-std::int64_t arg_row(const T* x, std::int64_t count) {
-  if (count <= kShortRow) {
-    T best = x[0];
-    std::int64_t index = 0;
-    for (std::int64_t i = 1; i < count; ++i) {
-      const T value = static_cast<T>(Op::combine(best, x[i]));
-      const bool moves = (value != best) & (best == best);
-      index = moves ? i : index;
-      best = value;
-    }
-    return index;
-  }
-  const T best = reduce_chunk<T, Op>(x, count);
+// Where x has its first element equal to `best`, or its first NaN if that is one.
+template <class T>
+std::int64_t find(const T* x, std::int64_t count, T best) {
   std::int64_t i = 0;
-  if (best != best) {
-    while (x[i] == x[i]) ++i;
+  if constexpr (kHasLanes<T>) {
+    constexpr std::int64_t W = kWidth<T>;
+    const bool number = best == best;
+    for (; i < count; i += W) {
+      const Vec<T> v = i + W <= count ? load(x + i) : load_partial(x + i, count - i);
+      const std::int64_t lane = first_set<T>(number ? v == best : v != v);
+      if (lane < W) return i + lane;
+    }
   } else {
     while (x[i] != best) ++i;
   }
@@ -410,7 +418,8 @@ void arg_reduce_with(const T* x, Index* index, Extents e) {
   if (e.inner == 1) {
     for_ranges(e.outer, e.count, [&](std::int64_t first, std::int64_t last) {
       for (std::int64_t row = first; row < last; ++row) {
-        index[row] = static_cast<Index>(arg_row<T, Op>(x + row * e.count, e.count));
+        const T* p = x + row * e.count;
+        index[row] = static_cast<Index>(find<T>(p, e.count, reduce_chunk<T, Op>(p, e.count)));
       }
     });
     return;

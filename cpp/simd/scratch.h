@@ -7,7 +7,7 @@ namespace kcore {
 
 // Who is using a thread's scratch memory: two users that can be active at once on one thread
 // (a convolution and the GEMM that it calls) need different names.
-enum class Scratch { packed_a, packed_b, convolution, elementwise, reduction, count };
+enum class Scratch { packed_a, packed_b, convolution, elementwise, reduction, staging, count };
 
 // At least `bytes` bytes, 64-byte aligned, content undefined; valid until this thread asks for
 // the same name again. Throws std::bad_alloc.

@@ -61,11 +61,7 @@ KCORE_INLINE void store(T* p, Vec<T> v) {
 
 // Outputs of so many bytes leave the caches before anything reads them again. Storing them past the
 // caches saves the fetch of each line that a store changes, a third of a copy's traffic.
-constexpr std::int64_t kStreamingBytes = std::int64_t{48} << 20;
-
-KCORE_INLINE bool can_stream(const void* p, std::int64_t bytes) {
-  return bytes >= kStreamingBytes && reinterpret_cast<std::uintptr_t>(p) % kVectorBytes == 0;
-}
+KCORE_INLINE bool leaves_caches(std::int64_t bytes) { return bytes >= std::int64_t{48} << 20; }
 
 // Stores past the caches, to an address that is a multiple of kVectorBytes. A task that did so ends
 // with finish_streaming(), for these stores are otherwise not ordered with those after them.
@@ -88,12 +84,14 @@ KCORE_INLINE void finish_streaming() {
 #endif
 }
 
-// The same as memcpy to an address that is a multiple of kVectorBytes.
+// The same as memcpy, past the caches but for the ends that aren't whole vectors.
 KCORE_INLINE void stream_bytes(void* to, const void* from, std::int64_t bytes) {
   auto* y = static_cast<std::uint8_t*>(to);
   const auto* x = static_cast<const std::uint8_t*>(from);
   constexpr std::int64_t step = kWidth<std::uint8_t>;
-  std::int64_t i = 0;
+  std::int64_t i = -reinterpret_cast<std::intptr_t>(to) & (step - 1);
+  if (i > bytes) i = bytes;
+  std::memcpy(y, x, static_cast<std::size_t>(i));
   for (; i + step <= bytes; i += step) stream<std::uint8_t>(y + i, load(x + i));
   std::memcpy(y + i, x + i, static_cast<std::size_t>(bytes - i));
 }
@@ -206,6 +204,24 @@ KCORE_INLINE Vec<T> shuffle(Vec<T> x, Vec<T> y, Lanes<T> lanes) {
 #endif
 }
 
+// The first lane of a mask (lanes of 0 or -1) that is set, kWidth<T> if there is none.
+template <class T>
+KCORE_INLINE std::int64_t first_set(Lanes<T> mask) {
+#if defined(__AVX512DQ__)
+  const auto bits = reinterpret_cast<__m512i>(mask);
+  const unsigned set = sizeof(T) == 4 ? _mm512_movepi32_mask(bits) : _mm512_movepi64_mask(bits);
+  return __builtin_ctz(set | 1u << kWidth<T>);
+#elif defined(__AVX2__)
+  const int set = sizeof(T) == 4 ? _mm256_movemask_ps(reinterpret_cast<__m256>(mask))
+                                 : _mm256_movemask_pd(reinterpret_cast<__m256d>(mask));
+  return __builtin_ctz(static_cast<unsigned>(set) | 1u << kWidth<T>);
+#else
+  std::int64_t lane = 0;
+  while (lane < kWidth<T> && mask[lane] == 0) ++lane;
+  return lane;
+#endif
+}
+
 // {f(0), f(1), ...} for a function of lane numbers: a constant, which a loop over lanes is not.
 template <class T, class F, int... Lane>
 KCORE_INLINE Lanes<T> make_lanes(const F& f, std::integer_sequence<int, Lane...>) {
@@ -216,15 +232,22 @@ KCORE_INLINE Lanes<T> make_lanes(const F& f) {
   return make_lanes<T>(f, std::make_integer_sequence<int, static_cast<int>(kWidth<T>)>());
 }
 
-// Sum of the elements, by halves: the order depends on the width alone.
-template <class T>
-KCORE_INLINE T horizontal_sum(Vec<T> v) {
+// The elements combined by halves: the order depends on the width alone.
+template <class T, class Combine>
+KCORE_INLINE T fold_lanes(Vec<T> v, const Combine& combine) {
   constexpr int width = static_cast<int>(kWidth<T>);
 #pragma GCC unroll 8
   for (int half = width / 2; half > 0; half /= 2) {
-    v += shuffle<T>(v, v, make_lanes<T>([=](int lane) { return (lane + half) % width; }));
+    v = combine(v,
+                shuffle<T>(v, v, make_lanes<T>([=](int lane) { return (lane + half) % width; })));
   }
   return v[0];
+}
+
+template <class T>
+KCORE_INLINE T horizontal_sum(Vec<T> v) {
+  return fold_lanes<T>(
+      v, [](Vec<T> a, Vec<T> b) __attribute__((always_inline)) { return a + b; });
 }
 
 }  // namespace kcore::KCORE_ISA_NAMESPACE

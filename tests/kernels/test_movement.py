@@ -317,7 +317,7 @@ def test_concatenate_errors():
 
 
 def test_results_that_leave_the_caches():
-    """Beyond 48 MB results are stored past the caches where their rows begin on whole lines."""
+    """Beyond 48 MB results are stored past the caches, whole lines of them."""
     for shape in ((3600, 3600), (3601, 3599)):
         x = np.arange(np.prod(shape), dtype="float32").reshape(shape)
         y = np.zeros(shape[::-1], "float32")

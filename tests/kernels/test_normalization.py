@@ -165,6 +165,37 @@ def test_nothing_to_normalize(shape):
     assert not dbeta.any()
 
 
+def test_results_that_leave_the_caches():
+    """Beyond 48 MB they are written past the caches; those of half the rows aren't."""
+    rows, c = 196_000, 67
+    half, dtype = rows // 2, "float32"
+    x, dy, (gamma, beta) = sample((rows, c), dtype, 1), sample((rows, c), dtype), features((c,), dtype)
+    y, mean, variance = run(
+        "batch_norm_training",
+        [x, gamma, beta],
+        [((rows, c), dtype), ((c,), dtype), ((c,), dtype)],
+        epsilon=EPSILON,
+    )
+    outputs = [((rows, c), dtype), ((c,), dtype), ((c,), dtype)]
+    dx, dgamma, dbeta = run("batch_norm_gradient", [dy, x, gamma, mean, variance], outputs, epsilon=EPSILON)
+    deviation = np.sqrt(variance + np.float32(EPSILON))
+    normal = (x - mean) / deviation
+    close(y, normal * gamma + beta, dtype, 10)
+    close(dx, gamma / deviation * (dy - dbeta / rows - normal * (dgamma / rows)), dtype, 10)
+
+    whole = run(
+        "layer_norm", [x, gamma, beta], [((rows, c), dtype), *[((rows,), dtype)] * 2], epsilon=EPSILON
+    )
+    back = run("layer_norm_gradient", [dy, x, gamma, *whole[1:]], outputs)
+    for n in (0, half):
+        part = slice(n, n + half)
+        shapes = [((half, c), dtype), *[((half,), dtype)] * 2]
+        got = run("layer_norm", [x[part], gamma, beta], shapes, epsilon=EPSILON)
+        np.testing.assert_array_equal(whole[0][part], got[0])
+        got = run("layer_norm_gradient", [dy[part], x[part], gamma, *got[1:]], [shapes[0], *outputs[1:]])
+        np.testing.assert_array_equal(back[0][part], got[0])
+
+
 def test_normalization_errors():
     x, c = np.zeros((3, 4), "float32"), np.zeros(4, "float32")
     outputs = [((3, 4), "float32"), ((4,), "float32"), ((4,), "float32")]

@@ -147,6 +147,21 @@ def test_average_pool_and_gradient(shape, pool, strides, pads, dtype):
     np.testing.assert_allclose(got, gradient, **tolerance)
 
 
+@pytest.mark.parametrize(("pool", "stride", "pad"), [(2, 2, 0), (3, 2, 1)])
+def test_gradients_that_leave_the_caches(pool, stride, pad):
+    """Beyond 48 MB they are written past the caches; the gradient of half the batch isn't."""
+    shape, half = (104, 37, 41, 83), (52, 37, 41, 83)
+    spec = {"pool": [pool] * 2, "strides": [stride] * 2, "pads": [pad] * 4}
+    out = [(n + 2 * pad - pool) // stride + 1 for n in shape[1:3]]
+    dy = RNG.standard_normal((shape[0], *out, shape[3])).astype("float32")
+    places = RNG.integers(0, pool**2, dy.shape).astype("uint8")
+    for name, inputs in (("average_pool2d_gradient", [dy]), ("max_pool2d_gradient", [places, dy])):
+        whole = run1(name, inputs, (shape, "float32"), **spec)
+        for n in (0, half[0]):
+            part = run1(name, [x[n : n + half[0]] for x in inputs], (half, "float32"), **spec)
+            np.testing.assert_array_equal(whole[n : n + half[0]], part)
+
+
 @pytest.mark.parametrize(
     ("shape", "pool", "strides", "pads", "message"),
     [
