@@ -1,8 +1,8 @@
 #include "kernels/elementwise.h"
 
-#include "simd/math.h"
 #include "simd/parallel.h"
 #include "simd/scratch.h"
+#include "simd/trigonometry.h"
 
 namespace kcore::KCORE_ISA_NAMESPACE {
 
@@ -40,27 +40,56 @@ struct Reader {
   __attribute__((always_inline)) Vec<T> rest(std::int64_t n) const { return load_partial(p, n); }
 };
 
-template <class T, class Op>
-void unary(void* out, const BlockSource* x, std::int64_t count) {
+// y = f(x[0], ..., x[N - 1]), vector by vector. What is left beyond the last whole vector goes
+// through `rest` and the same loop, for the code of f may be long.
+template <class T, int N, class F>
+KCORE_INLINE void map_vectors(void* out, const BlockSource* x, std::int64_t count, const F& f) {
   T* y = static_cast<T*>(out);
-  Reader<T> a(x[0]);
-  std::int64_t i = 0;
-  for (; i + kWidth<T> <= count; i += kWidth<T>) store<T>(y + i, Op::template apply<T>(a.next()));
-  if (i < count) store_partial<T>(y + i, Op::template apply<T>(a.rest(count - i)), count - i);
+  const T* p[N];
+  std::int64_t stride[N];
+  for (int k = 0; k < N; ++k) {
+    p[k] = static_cast<const T*>(x[k].data);
+    stride[k] = x[k].step * kWidth<T>;
+    __asm__(""
+            : "+r"(stride[k]));  // unknown: the loop isn't written out for strides of one element
+  }
+  const std::int64_t left = count % kWidth<T>;
+  T* const end = y + (count - left);
+  T rest[N + 1][kWidth<T>];
+  for (T* stop = end;;) {
+    while (y != stop) {
+      Vec<T> v[N];
+      for (int k = 0; k < N; ++k) {
+        v[k] = load_ahead(p[k]);
+        p[k] += stride[k];
+      }
+      store<T>(y, f(v));
+      y += kWidth<T>;
+    }
+    if (stop != end) return store_partial<T>(end, load(rest[N]), left);
+    if (left == 0) return;
+    for (int k = 0; k < N; ++k) {
+      store<T>(rest[k], load_partial(p[k], left));
+      p[k] = rest[k];
+    }
+    y = rest[N];
+    stop = y + kWidth<T>;
+  }
 }
 
 template <class T, class Op>
-void binary(void* out, const BlockSource* x, std::int64_t count) {
-  T* y = static_cast<T*>(out);
-  Reader<T> a(x[0]), b(x[1]);
-  std::int64_t i = 0;
-  for (; i + kWidth<T> <= count; i += kWidth<T>) {
-    store<T>(y + i, Op::template apply<T>(a.next(), b.next()));
-  }
-  if (i < count) {
-    const std::int64_t n = count - i;
-    store_partial<T>(y + i, Op::template apply<T>(a.rest(n), b.rest(n)), n);
-  }
+void unary(void* y, const BlockSource* x, std::int64_t count) {
+  map_vectors<T, 1>(
+      y, x, count,
+      [](const Vec<T>* v) __attribute__((always_inline)) { return Op::template apply<T>(v[0]); });
+}
+
+template <class T, class Op>
+void binary(void* y, const BlockSource* x, std::int64_t count) {
+  map_vectors<T, 2>(
+      y, x, count, [](const Vec<T>* v) __attribute__((always_inline)) {
+        return Op::template apply<T>(v[0], v[1]);
+      });
 }
 
 // The conversions between masks and bytes are written out where the compiler would take lane by
@@ -647,31 +676,6 @@ BlockFunction function(Opcode opcode, ElementType type) {
 }
 
 // ---- Two operations in one loop ----
-
-// y = f(x[0], ..., x[N - 1]), vector by vector.
-template <class T, int N, class F>
-KCORE_INLINE void map_vectors(void* out, const BlockSource* x, std::int64_t count, const F& f) {
-  T* y = static_cast<T*>(out);
-  const T* p[N];
-  std::int64_t stride[N];
-  for (int k = 0; k < N; ++k) {
-    p[k] = static_cast<const T*>(x[k].data);
-    stride[k] = x[k].step * kWidth<T>;
-  }
-  Vec<T> v[N];
-  std::int64_t i = 0;
-  for (; i + kWidth<T> <= count; i += kWidth<T>) {
-    for (int k = 0; k < N; ++k) {
-      v[k] = load_ahead(p[k]);
-      p[k] += stride[k];
-    }
-    store<T>(y + i, f(v));
-  }
-  if (i < count) {
-    for (int k = 0; k < N; ++k) v[k] = load_partial(p[k], count - i);
-    store_partial<T>(y + i, f(v), count - i);
-  }
-}
 
 template <class T, class Inner, class Outer, bool second>
 void fused_binary(void* y, const BlockSource* x, std::int64_t count) {

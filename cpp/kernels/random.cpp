@@ -1,8 +1,8 @@
 #include "kernels/random.h"
 
-#include "simd/math.h"
 #include "simd/parallel.h"
 #include "simd/philox.h"
+#include "simd/trigonometry.h"
 
 namespace kcore::KCORE_ISA_NAMESPACE {
 
@@ -168,13 +168,13 @@ void normal_floats(float* y, std::int64_t count, float mean, float deviation, Ra
         const Floats radius = square_root(-2.0f * log(u)) * deviation;
         // The two upper bits are the quadrant, the others the angle within it, about 0.
         const Words angle = load(words + i + kLanes);
-        math::Reduced at;
+        math::Reduced<float> at;
         at.r = __builtin_convertvector(reinterpret_cast<Ints>(angle << 2), Floats) *
                3.6572952e-10f;  // pi/2 * 2^-32
-        at.quadrant = reinterpret_cast<Ints>(angle >> 30);
-        store<float>(out + i, mean + radius * math::sine_of(at));
+        at.quadrant = angle >> 30;
+        store<float>(out + i, mean + radius * math::sine_of<float>(at));
         at.quadrant += 1;
-        store<float>(out + i + kLanes, mean + radius * math::sine_of(at));
+        store<float>(out + i + kLanes, mean + radius * math::sine_of<float>(at));
       }
     }
   });

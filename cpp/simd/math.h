@@ -1,8 +1,9 @@
-// Elementary functions of vectors. float32: polynomials, within about 2 ulp unless said otherwise.
-// float64: the C library's function, lane by lane.
+// Elementary functions of vectors, within about 2 ulp unless said otherwise; trigonometry.h has
+// those of angles.
 //
-// The polynomials are near-minimax fits on the intervals named beside them. Special values follow
-// C99 Annex F: NaN gives NaN, and infinities, zeros and subnormals are treated in full.
+// The polynomials are near-minimax fits on the intervals named beside them, highest power first.
+// Special values follow C99 Annex F: NaN gives NaN, and infinities, zeros and subnormals are
+// treated in full.
 #pragma once
 
 #include <math.h>
@@ -52,6 +53,8 @@ KCORE_INLINE bool any(Ints mask) {
 #endif
 }
 
+KCORE_INLINE bool any(Longs mask) { return any(reinterpret_cast<Ints>(mask)); }
+
 KCORE_INLINE Floats absolute(Floats x) {
   return reinterpret_cast<Floats>(reinterpret_cast<Ints>(x) & 0x7fffffff);
 }
@@ -66,6 +69,11 @@ KCORE_INLINE Floats with_sign(Floats x, Floats s) {
                                   (reinterpret_cast<Ints>(s) & (-0x7fffffff - 1)));
 }
 
+KCORE_INLINE Doubles with_sign(Doubles x, Doubles s) {
+  return reinterpret_cast<Doubles>(reinterpret_cast<Longs>(x) |
+                                   (reinterpret_cast<Longs>(s) & (-0x7fffffffffffffffLL - 1)));
+}
+
 KCORE_INLINE Floats square_root(Floats x) {
   return lanes<float>(x, [](float v) { return __builtin_sqrtf(v); });
 }
@@ -76,105 +84,329 @@ KCORE_INLINE Doubles square_root(Doubles x) {
 
 namespace math {
 
-// Adding and subtracting it rounds |x| < 2^22 to an integer; the sum's low bits are that integer.
-constexpr float kRound = 12582912.0f;
-constexpr double kRoundDouble = 6755399441055744.0;
-// ln 2 in two parts; multiples of the first by integers below 2^15 are exact.
-constexpr float kLn2High = 0.693359375f;
-constexpr float kLn2Low = -2.12194440e-4f;
+// What each format has of its own. Adding and subtracting kRound rounds |x| < 2^22 (2^51) to an
+// integer, which the sum's low bits are. A constant in two parts is the sum of both; multiples of
+// kLn2 and kLog10Of2 by exponents are exact.
+template <class T>
+struct Format;
 
-KCORE_INLINE Ints integer(Floats rounded) {
-  using Unsigned = Vec<std::uint32_t>;
-  return reinterpret_cast<Ints>(reinterpret_cast<Unsigned>(rounded) - 0x4b400000u);
+template <>
+struct Format<float> {
+  using Bits = std::uint32_t;
+  static constexpr int kMantissa = 23;
+  static constexpr Bits kBias = 127, kRoundBits = 0x4b400000u;
+  static constexpr float kRound = 12582912.0f;
+  static constexpr float kLn2 = 0.693359375f, kLn2Low = -2.12194440e-4f;
+  static constexpr float kLog2e = 1.44269504f, kLog2eLow = 1.925962991e-08f;
+  static constexpr float kLog10e = 4.342944819e-01f, kLog10eLow = -1.010305005e-08f;
+  static constexpr float kLog10Of2 = 3.010253906e-01f, kLog10Of2Low = 4.605038981e-06f;
+  static constexpr float kSmallestNormal = 1.17549435e-38f;
+  // Beyond these, exp is infinite, even half of it, or 0; expm1 is infinite or -1.
+  static constexpr float kExpHigh = 90, kExpLow = -104, kExpm1High = 89, kExpm1Low = -20;
+  // (e^r - 1 - r) / r^2 on [-ln(2)/2, ln(2)/2]
+  static constexpr float kExp[] = {1.381507888e-03f, 8.368697167e-03f, 4.166838165e-02f,
+                                   1.666652080e-01f, 4.999999345e-01f};
+  static constexpr float kExpm1[] = {1.984616376e-04f, 1.394060620e-03f, 8.333388983e-03f,
+                                     4.166636120e-02f, 1.666666637e-01f, 5.000000044e-01f};
+  // (sinh(x) - x) / x^3, of x^2, on [0, 1]
+  static constexpr float kSinh[] = {2.816640517e-06f, 1.983622933e-04f, 8.333349600e-03f,
+                                    1.666666716e-01f};
+};
+
+template <>
+struct Format<double> {
+  using Bits = std::uint64_t;
+  static constexpr int kMantissa = 52;
+  static constexpr Bits kBias = 1023, kRoundBits = 0x4338000000000000u;
+  static constexpr double kRound = 6755399441055744.0;
+  static constexpr double kLn2 = 6.93147180369123816490e-01, kLn2Low = 1.90821492927058770002e-10;
+  static constexpr double kLog2e = 1.44269504088896340736, kLog2eLow = 2.03552737409310331e-17;
+  static constexpr double kLog10e = 4.34294481903251817e-01, kLog10eLow = 1.09831965021676507e-17;
+  static constexpr double kLog10Of2 = 3.01029995663157024e-01;
+  static constexpr double kLog10Of2Low = 8.24171258602357198e-13;
+  static constexpr double kSmallestNormal = 2.2250738585072014e-308;
+  static constexpr double kExpHigh = 711, kExpLow = -746, kExpm1High = 710, kExpm1Low = -45;
+  static constexpr double kExp[] = {2.51137102978318647e-08, 2.76258007248801406e-07,
+                                    2.75572306057093106e-06, 2.48015063902465469e-05,
+                                    1.98412698997335027e-04, 1.38888889298728743e-03,
+                                    8.33333333331631732e-03, 4.16666666665866173e-02,
+                                    1.66666666666666824e-01, 5.00000000000000333e-01};
+  static constexpr auto& kExpm1 = kExp;
+  static constexpr double kSinh[] = {7.75913285590167448e-13, 1.60572468612119700e-10,
+                                     2.50521233048311280e-08, 2.75573191560103635e-06,
+                                     1.98412698414351740e-04, 8.33333333333314413e-03,
+                                     1.66666666666666685e-01};
+};
+
+template <class T>
+using BitsOf = Vec<typename Format<T>::Bits>;
+
+template <class T>
+KCORE_INLINE BitsOf<T> bits(Vec<T> x) {
+  return reinterpret_cast<BitsOf<T>>(x);
 }
 
-KCORE_INLINE Floats power_of_two(Ints k) {
-  using Unsigned = Vec<std::uint32_t>;
-  return reinterpret_cast<Floats>((reinterpret_cast<Unsigned>(k) + 127u) << 23);
+template <class T, int N>
+KCORE_INLINE Vec<T> polynomial(Vec<T> x, const T (&coefficients)[N]) {
+  Vec<T> y = x * coefficients[0] + coefficients[1];
+#pragma GCC unroll 32
+  for (int i = 2; i < N; ++i) y = y * x + coefficients[i];
+  return y;
+}
+
+// The integer n of a sum n + kRound.
+template <class T>
+KCORE_INLINE BitsOf<T> integer(Vec<T> sum) {
+  return bits<T>(sum) - Format<T>::kRoundBits;
+}
+
+template <class T>
+KCORE_INLINE Vec<T> power_of_two(BitsOf<T> k) {
+  return reinterpret_cast<Vec<T>>((k + Format<T>::kBias) << Format<T>::kMantissa);
+}
+
+// y * 2^n, rounded once, for integers n.
+template <class T>
+KCORE_INLINE Vec<T> scale(Vec<T> y, Vec<T> n) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4) {
+    return reinterpret_cast<Vec<T>>(
+        _mm512_maskz_scalef_ps(0xffff, reinterpret_cast<__m512>(y), reinterpret_cast<__m512>(n)));
+  } else {
+    return reinterpret_cast<Vec<T>>(
+        _mm512_maskz_scalef_pd(0xff, reinterpret_cast<__m512d>(y), reinterpret_cast<__m512d>(n)));
+  }
+#else
+  // Two factors reach beyond the normal numbers.
+  constexpr auto kBias = Format<T>::kBias;
+  const BitsOf<T> k = integer<T>(n + Format<T>::kRound);
+  const BitsOf<T> half = ((k + 2 * kBias) >> 1) - kBias;
+  return y * power_of_two<T>(half) * power_of_two<T>(k - half);
+#endif
+}
+
+// e^x = y * 2^n.
+template <class T>
+struct Exponential {
+  Vec<T> y, n;
+};
+
+template <class T>
+KCORE_INLINE Exponential<T> exponential(Vec<T> x) {
+  using F = Format<T>;
+  x = x > F::kExpHigh ? splat(F::kExpHigh) : x;
+  x = x < F::kExpLow ? splat(F::kExpLow) : x;
+  const Vec<T> n = (x * F::kLog2e + F::kRound) - F::kRound;
+  const Vec<T> r = (x - n * F::kLn2) - n * F::kLn2Low;
+  return {(r * r * polynomial<T>(r, F::kExp) + r) + T(1), n};
+}
+
+template <class T>
+KCORE_INLINE Vec<T> exp(Vec<T> x) {
+  const Exponential<T> e = exponential<T>(x);
+  return scale<T>(e.y, e.n);
+}
+
+// For x between kExpm1Low and kExpm1High.
+template <class T>
+KCORE_INLINE Vec<T> expm1_between(Vec<T> x) {
+  using F = Format<T>;
+  const Vec<T> t = x * F::kLog2e + F::kRound;
+  const Vec<T> n = t - F::kRound;
+  const Vec<T> r = (x - n * F::kLn2) - n * F::kLn2Low;
+  const Vec<T> p = r * r * polynomial<T>(r, F::kExpm1) + r;
+  const Vec<T> half = power_of_two<T>(integer<T>(t) - 1);
+  return T(2) * (half * p + (half - T(0.5)));
+}
+
+template <class T>
+KCORE_INLINE Vec<T> expm1(Vec<T> x) {
+  using F = Format<T>;
+  const Vec<T> c = x > F::kExpm1High ? splat(F::kExpm1High) : x;
+  const Vec<T> y = expm1_between<T>(c < F::kExpm1Low ? splat(F::kExpm1Low) : c);
+  return x == T(0) ? x : y;  // keeps the sign of zero
+}
+
+// A positive normal number is m 2^n, m in [sqrt(1/2), sqrt(2)).
+template <class T>
+struct Split {
+  Vec<T> m, n;
+};
+
+KCORE_INLINE Split<float> split(Floats x) {
+  const BitsOf<float> b = bits<float>(x);
+  const Ints e = reinterpret_cast<Ints>(b - 0x3f3504f3u) >> 23;
+  return {reinterpret_cast<Floats>(b - (reinterpret_cast<BitsOf<float>>(e) << 23)),
+          __builtin_convertvector(e, Floats)};
+}
+
+KCORE_INLINE Split<double> split(Doubles x) {
+  const BitsOf<double> b = bits<double>(x);
+  // n + 1024: few instruction sets shift signed integers as wide or convert them.
+  const BitsOf<double> e = (b - 0x3fe6a09e667f3bcdu + 0x4000000000000000u) >> 52;
+  return {reinterpret_cast<Doubles>(b - (e << 52) + 0x4000000000000000u),
+          reinterpret_cast<Doubles>(e + 0x4330000000000000u) - (4503599627370496.0 + 1024)};
+}
+
+// log(1 + f) - f + f^2 / 2
+KCORE_INLINE Floats logarithm_rest(Floats f, Floats square) {
+  constexpr float kRest[] = {6.746097485e-02f,  -1.167500742e-01f, 1.188807640e-01f,
+                             -1.240569942e-01f, 1.421957654e-01f,  -1.666798937e-01f,
+                             2.000211733e-01f,  -2.500000974e-01f, 3.333331262e-01f};
+  return square * f * polynomial<float>(f, kRest);
+}
+
+KCORE_INLINE Doubles logarithm_rest(Doubles f, Doubles square) {
+  // (2 atanh(s) - 2 s) / s^3, of s^2, where s = f / (2 + f)
+  constexpr double kRest[] = {1.47340254631125295e-01, 1.53205558569126848e-01,
+                              1.81832952896972988e-01, 2.22222040978413776e-01,
+                              2.85714286842566390e-01, 3.99999999997016908e-01,
+                              6.66666666666668517e-01};
+  const Doubles s = f / (f + 2.0), t = s * s;
+  return s * (0.5 * square + t * polynomial<double>(t, kRest));
+}
+
+// log(x) = f - square / 2 + rest + n ln(2).
+template <class T>
+struct Logarithm {
+  Vec<T> f, square, rest, n;
+};
+
+template <class T>
+KCORE_INLINE Logarithm<T> logarithm(Vec<T> x) {
+  using F = Format<T>;
+  constexpr T kRaise = T(std::int64_t{1} << F::kMantissa);
+  const Lanes<T> subnormal = x < F::kSmallestNormal;
+  const Split<T> parts = split(subnormal ? x * kRaise : x);
+  const Vec<T> f = parts.m - T(1), square = f * f;
+  return {f, square, logarithm_rest(f, square),
+          parts.n - (subnormal ? splat(T(F::kMantissa)) : Vec<T>{})};
+}
+
+// log(x) to some base, which is y where x is positive and finite.
+template <class T>
+KCORE_INLINE Vec<T> whole_logarithm(Vec<T> x, Vec<T> y) {
+  y = x == T(kInfinity) ? x : y;
+  y = x == T(0) ? splat(T(-kInfinity)) : y;
+  return (x < T(0)) | (x != x) ? splat(T(kNan)) : y;
 }
 
 // log(x) + c.
-KCORE_INLINE Floats log_plus(Floats x, Floats c) {
-  const Ints subnormal = x < 1.17549435e-38f;
-  const Ints b = reinterpret_cast<Ints>(subnormal ? x * 8388608.0f : x);
-  using Unsigned = Vec<std::uint32_t>;
-  // The mantissa is in [sqrt(1/2), sqrt(2)).
-  const Ints e = reinterpret_cast<Ints>(reinterpret_cast<Unsigned>(b) - 0x3f3504f3u) >> 23;
-  const Floats m = reinterpret_cast<Floats>(reinterpret_cast<Unsigned>(b) -
-                                            (reinterpret_cast<Unsigned>(e) << 23));
-  const Floats f = m - 1.0f;
-  const Floats n = __builtin_convertvector(e + (subnormal & -23), Floats);
-  // (log(1 + f) - f + f^2/2) / f^3
-  Floats p = f * 6.746097485e-02f - 1.167500742e-01f;
-  p = p * f + 1.188807640e-01f;
-  p = p * f - 1.240569942e-01f;
-  p = p * f + 1.421957654e-01f;
-  p = p * f - 1.666798937e-01f;
-  p = p * f + 2.000211733e-01f;
-  p = p * f - 2.500000974e-01f;
-  p = p * f + 3.333331262e-01f;
-  const Floats f2 = f * f;
-  Floats y = f2 * f * p;
-  y += n * kLn2Low + c;
-  y -= 0.5f * f2;
-  y = (f + y) + n * kLn2High;
-  y = x == kInfinity ? x : y;
-  y = x == 0.0f ? splat(-kInfinity) : y;
-  return (x < 0.0f) | (x != x) ? splat(kNan) : y;
+template <class T>
+KCORE_INLINE Vec<T> log_plus(Vec<T> x, Vec<T> c) {
+  using F = Format<T>;
+  const Logarithm<T> l = logarithm<T>(x);
+  const Vec<T> y = (l.rest + (l.n * F::kLn2Low + c)) - T(0.5) * l.square;
+  return whole_logarithm<T>(x, (l.f + y) + l.n * F::kLn2);
 }
 
-struct Reduced {
-  Floats r;  // x minus quadrant * pi/2, at most pi/4
-  Ints quadrant;
-};
+template <class T>
+KCORE_INLINE Vec<T> log(Vec<T> x) {
+  return log_plus<T>(x, Vec<T>{});
+}
 
-constexpr float kTrigonometricLimit = 1e6f;
+template <class T>
+KCORE_INLINE Vec<T> log2(Vec<T> x) {
+  using F = Format<T>;
+  const Logarithm<T> l = logarithm<T>(x);
+  const Vec<T> low = (l.rest - T(0.5) * l.square) * F::kLog2e + l.f * F::kLog2eLow;
+  return whole_logarithm<T>(x, (l.f * F::kLog2e + low) + l.n);
+}
+
+template <class T>
+KCORE_INLINE Vec<T> log10(Vec<T> x) {
+  using F = Format<T>;
+  const Logarithm<T> l = logarithm<T>(x);
+  Vec<T> low = (l.rest - T(0.5) * l.square) * F::kLog10e + l.f * F::kLog10eLow;
+  low += l.n * F::kLog10Of2Low;
+  return whole_logarithm<T>(x, (l.f * F::kLog10e + low) + l.n * F::kLog10Of2);
+}
+
+template <class T>
+KCORE_INLINE Vec<T> log1p(Vec<T> x) {
+  const Vec<T> u = x + T(1);
+  const Vec<T> lost = x >= T(1) ? T(1) - (u - x) : x - (u - T(1));
+  const Vec<T> c = (u == T(0)) | (u == T(kInfinity)) ? Vec<T>{} : lost / u;
+  return x == T(0) ? x : log_plus<T>(u, c);
+}
+
+template <class T>
+KCORE_INLINE Vec<T> tanh(Vec<T> x) {
+  const Vec<T> e = expm1<T>(T(-2) * absolute(x));
+  return with_sign(absolute(e / (e + T(2))), x);
+}
+
+// exp(x) / 2, which is finite where sinh and cosh are.
+template <class T>
+KCORE_INLINE Vec<T> half_exp(Vec<T> x) {
+  const Exponential<T> e = exponential<T>(x);
+  return scale<T>(T(0.5) * e.y, e.n);
+}
+
+template <class T>
+KCORE_INLINE Vec<T> sinh(Vec<T> x) {
+  const Vec<T> a = absolute(x), t = a * a, e = half_exp<T>(a);
+  const Vec<T> near = a + a * t * polynomial<T>(t, Format<T>::kSinh);
+  return with_sign(a < T(1) ? near : e - T(0.25) / e, x);
+}
+
+template <class T>
+KCORE_INLINE Vec<T> cosh(Vec<T> x) {
+  const Vec<T> e = half_exp<T>(absolute(x));
+  return e + T(0.25) / e;
+}
+
+// log(1 + x), and log(2 x) where `far`.
+template <class T>
+KCORE_INLINE Vec<T> log1p_or_far(Vec<T> x, Vec<T> near, Lanes<T> far) {
+  const Vec<T> y = log1p<T>(far ? x - T(1) : near);
+  return far ? y + T(M_LN2) : y;
+}
+
+// Beyond it, x and sqrt(x^2 + 1) are the same.
+template <class T>
+constexpr T kFar = T(sizeof(T) == 4 ? 1e4 : 1e9);
+
+template <class T>
+KCORE_INLINE Vec<T> asinh(Vec<T> x) {
+  const Vec<T> a = absolute(x), t = a * a;
+  const Vec<T> near = a + t / (square_root(t + T(1)) + T(1));
+  return with_sign(absolute(log1p_or_far<T>(a, near, a > kFar<T>)), x);
+}
+
+template <class T>
+KCORE_INLINE Vec<T> acosh(Vec<T> x) {
+  const Vec<T> a = x - T(1);
+  const Vec<T> near = a + square_root(a * a + T(2) * a);
+  return log1p_or_far<T>(x, near, x > kFar<T>);
+}
+
+template <class T>
+KCORE_INLINE Vec<T> atanh(Vec<T> x) {
+  const Vec<T> a = absolute(x), t = T(2) * a;
+  return with_sign(T(0.5) * log1p<T>(t + t * a / (T(1) - a)), x);
+}
+
+template <class T>
+KCORE_INLINE Vec<T> sigmoid(Vec<T> x) {
+  const Vec<T> e = exp<T>(-absolute(x));
+  return (x < T(0) ? e : splat(T(1))) / (e + T(1));
+}
+
+template <class T>
+KCORE_INLINE Vec<T> softplus(Vec<T> x) {
+  const Vec<T> positive = x < T(0) ? Vec<T>{} : x;
+  return positive + log1p<T>(exp<T>(-absolute(x)));
+}
 
 using HalfFloats = float __attribute__((vector_size(kVectorBytes / 2)));
-using HalfInts = std::int32_t __attribute__((vector_size(kVectorBytes / 2)));
-
-// Cody-Waite in double precision, so that results near zero are accurate; |x| <= 1e6.
-KCORE_INLINE Reduced reduce(Floats x) {
-  HalfFloats parts[2], r[2];
-  HalfInts quadrant[2];
-  std::memcpy(parts, &x, sizeof(x));
-  for (int i = 0; i < 2; ++i) {
-    const Doubles v = __builtin_convertvector(parts[i], Doubles);
-    const Doubles t = v * 0.63661977236758134308 + kRoundDouble;
-    const Doubles n = t - kRoundDouble;
-    const Doubles s = (v - n * 1.57079632673412561417) - n * 6.07710050650619224932e-11;
-    r[i] = __builtin_convertvector(s, HalfFloats);
-    quadrant[i] = __builtin_convertvector(reinterpret_cast<Longs>(t) & 3, HalfInts);
-  }
-  Reduced result;
-  std::memcpy(&result.r, r, sizeof(r));
-  std::memcpy(&result.quadrant, quadrant, sizeof(quadrant));
-  return result;
-}
-
-// sin(r + quadrant * pi/2).
-KCORE_INLINE Floats sine_of(Reduced x) {
-  const Floats t = x.r * x.r;
-  Floats s = t * 2.717944948e-06f - 1.983929658e-04f;
-  s = s * t + 8.333329268e-03f;
-  s = s * t - 1.666666664e-01f;
-  s = x.r + x.r * t * s;
-  Floats c = t * 2.443507123e-05f - 1.388733913e-03f;
-  c = c * t + 4.166664631e-02f;
-  c = (1.0f - 0.5f * t) + t * t * c;
-  const Ints sign = (x.quadrant & 2) << 30;
-  const Floats y = (x.quadrant & 1) != 0 ? c : s;
-  return reinterpret_cast<Floats>(reinterpret_cast<Ints>(y) ^ sign);
-}
-
-KCORE_INLINE bool beyond_reduction(Floats x) { return any(~(absolute(x) <= kTrigonometricLimit)); }
 
 // x ** y for 0 < x < infinity and finite y; the result is clamped to 2^±200.
 KCORE_INLINE Doubles power_of_positive(Doubles x, Doubles y) {
   const Longs b = reinterpret_cast<Longs>(x);
   const Longs e = (b - 0x3fe6a09e667f3bcdLL) >> 52;  // the mantissa is in [sqrt(1/2), sqrt(2))
   const Doubles m = reinterpret_cast<Doubles>(b - (e << 52));
-  const Doubles n = reinterpret_cast<Doubles>(e + 0x4338000000000000LL) - kRoundDouble;
+  const Doubles n = reinterpret_cast<Doubles>(e + 0x4338000000000000LL) - Format<double>::kRound;
   const Doubles s = (m - 1.0) / (m + 1.0);
   const Doubles t = s * s;
   // 2 atanh(s) / (s ln 2)
@@ -186,8 +418,8 @@ KCORE_INLINE Doubles power_of_positive(Doubles x, Doubles y) {
   Doubles z = y * (s * p + n);
   z = z > 200.0 ? splat(200.0) : z;
   z = z < -200.0 ? splat(-200.0) : z;
-  const Doubles rounded = z + kRoundDouble;
-  const Doubles r = z - (rounded - kRoundDouble);
+  const Doubles rounded = z + Format<double>::kRound;
+  const Doubles r = z - (rounded - Format<double>::kRound);
   // 2 ** r on [-1/2, 1/2]
   Doubles q = r * 1.01470332676526110e-07 + 1.32592454392869674e-06;
   q = q * r + 1.52529995708565555e-05;
@@ -224,87 +456,57 @@ static inline double digamma_of(double x) {
 
 }  // namespace math
 
-KCORE_INLINE Floats exp(Floats x) {
-  x = x > 89.0f ? splat(89.0f) : x;
-  x = x < -104.0f ? splat(-104.0f) : x;
-  const Floats t = x * 1.44269504f + math::kRound;
-  const Floats n = t - math::kRound;
-  const Floats r = (x - n * math::kLn2High) - n * math::kLn2Low;
-  // (e^r - 1 - r) / r^2 on [-ln(2)/2, ln(2)/2]
-  Floats q = r * 1.381507888e-03f + 8.368697167e-03f;
-  q = q * r + 4.166838165e-02f;
-  q = q * r + 1.666652080e-01f;
-  q = q * r + 4.999999345e-01f;
-  const Floats y = (r * r * q + r) + 1.0f;
-  const Ints k = math::integer(t);
-  const Ints half = k >> 1;  // two factors, so that subnormal results and 2^128 are reached
-  return y * math::power_of_two(half) * math::power_of_two(k - half);
-}
+// The function of math:: that has that name, for either format.
+#define KCORE_FUNCTION(name)                                          \
+  KCORE_INLINE Floats name(Floats x) { return math::name<float>(x); } \
+  KCORE_INLINE Doubles name(Doubles x) { return math::name<double>(x); }
 
-KCORE_INLINE Floats expm1(Floats x) {
-  x = x > 89.0f ? splat(89.0f) : x;
-  Floats c = x < -20.0f ? splat(-20.0f) : x;
-  const Floats t = c * 1.44269504f + math::kRound;
-  const Floats n = t - math::kRound;
-  const Floats r = (c - n * math::kLn2High) - n * math::kLn2Low;
-  Floats q = r * 1.984616376e-04f + 1.394060620e-03f;
-  q = q * r + 8.333388983e-03f;
-  q = q * r + 4.166636120e-02f;
-  q = q * r + 1.666666637e-01f;
-  q = q * r + 5.000000044e-01f;
-  const Floats p = r * r * q + r;
-  const Floats half = math::power_of_two(math::integer(t) - 1);
-  const Floats y = 2.0f * (half * p + (half - 0.5f));
-  return x == 0.0f ? x : y;  // keeps the sign of zero
-}
-
-KCORE_INLINE Floats log(Floats x) { return math::log_plus(x, Floats{}); }
-
-KCORE_INLINE Floats log1p(Floats x) {
-  const Floats u = x + 1.0f;
-  const Floats lost = x >= 1.0f ? 1.0f - (u - x) : x - (u - 1.0f);
-  const Floats c = (u == 0.0f) | (u == kInfinity) ? Floats{} : lost / u;
-  return x == 0.0f ? x : math::log_plus(u, c);
-}
-
-KCORE_INLINE Floats tanh(Floats x) {
-  const Floats e = expm1(-2.0f * absolute(x));
-  return with_sign(absolute(e / (e + 2.0f)), x);
-}
-
-KCORE_INLINE Floats sigmoid(Floats x) {
-  const Floats e = exp(-absolute(x));
-  return (x < 0.0f ? e : splat(1.0f)) / (e + 1.0f);
-}
-
-KCORE_INLINE Floats softplus(Floats x) {
-  const Floats positive = x < 0.0f ? Floats{} : x;
-  return positive + log1p(exp(-absolute(x)));
-}
+KCORE_FUNCTION(exp)
+KCORE_FUNCTION(expm1)
+KCORE_FUNCTION(log)
+KCORE_FUNCTION(log1p)
+KCORE_FUNCTION(log2)
+KCORE_FUNCTION(log10)
+KCORE_FUNCTION(sinh)
+KCORE_FUNCTION(cosh)
+KCORE_FUNCTION(tanh)
+KCORE_FUNCTION(asinh)
+KCORE_FUNCTION(acosh)
+KCORE_FUNCTION(atanh)
+KCORE_FUNCTION(sigmoid)
+KCORE_FUNCTION(softplus)
 
 KCORE_INLINE Floats erf(Floats x) {
+  // -log(erfc(a)) / a on [0, 4]
+  constexpr float kErf[] = {-9.256398698e-06f, 1.176428486e-04f,  -6.328437012e-04f,
+                            1.667041564e-03f,  -1.604110585e-04f, -1.915305667e-02f,
+                            1.027778313e-01f,  6.366193891e-01f,  1.128379226e+00f};
   Floats a = absolute(x);
   a = a > 4.0f ? splat(4.0f) : a;
-  const Floats t = a * a;
-  // erf(a) / a on [0, 1]
-  Floats p = t * 7.853989530e-05f - 8.010226139e-04f;
-  p = p * t + 5.188330518e-03f;
-  p = p * t - 2.685381286e-02f;
-  p = p * t + 1.128358515e-01f;
-  p = p * t - 3.761262582e-01f;
-  p = p * t + 1.128379166e+00f;
-  // -log(erfc(a)) on [0.9, 4]
-  const Floats d = a - 2.4f;
-  Floats q = d * -1.065613693e-06f + 1.575385309e-05f;
-  q = q * d - 8.865792787e-05f;
-  q = q * d + 4.650121131e-04f;
-  q = q * d - 2.387787804e-03f;
-  q = q * d + 1.177227830e-02f;
-  q = q * d + 9.405040661e-01f;
-  q = q * d + 5.164236431e+00f;
-  q = q * d + 7.280974893e+00f;
-  const Floats y = a < 0.95f ? a * p : 1.0f - exp(-q);
-  return with_sign(absolute(y), x);
+  return with_sign(absolute(math::expm1_between<float>(-a * math::polynomial<float>(a, kErf))), x);
+}
+
+KCORE_INLINE Doubles erf(Doubles x) {
+  // erf(a) / a, of a^2, on [0, 0.96]
+  constexpr double kNear[] = {
+      -8.08104234971985643e-10, 1.38639892294112926e-08,  -1.62398030624356508e-07,
+      1.64512690307470005e-06,  -1.49250292973309918e-05, 1.20553091560660498e-04,
+      -8.54832642024346912e-04, 5.22397761574582703e-03,  -2.68661706442107351e-02,
+      1.12837916709506089e-01,  -3.76126389031836650e-01, 1.12837916709551256e+00};
+  // -log(erfc(a)), of a - 2.5, on [0.94, 5.95]
+  constexpr double kFar[] = {
+      -1.22288627846704506e-12, 1.64578360164774422e-13,  1.00803923124134422e-11,
+      -1.17073550357883285e-11, 1.38163926980999289e-10,  -8.99592436773211552e-10,
+      3.51998118903822242e-09,  -1.08254856917071242e-08, 1.26696946780949891e-08,
+      1.55898730299517188e-07,  -1.76906484976686975e-06, 1.27558403981808578e-05,
+      -7.70307712661974595e-05, 4.20932572485839930e-04,  -2.16547690243695844e-03,
+      1.08580727364558979e-02,  9.43893733524036826e-01,  5.35268075098644758e+00,
+      7.80681527272726861e+00};
+  Doubles a = absolute(x);
+  a = a > 5.95 ? splat(5.95) : a;
+  const Doubles near = a * math::polynomial<double>(a * a, kNear);
+  const Doubles far = 1.0 - exp(-math::polynomial<double>(a - 2.5, kFar));
+  return with_sign(absolute(a < 0.95 ? near : far), x);
 }
 
 // Within about 4 ulp.
@@ -335,19 +537,6 @@ KCORE_INLINE Floats erfinv(Floats x) {
   return x * (w < 5.0f ? p : q);
 }
 
-KCORE_INLINE Floats sin(Floats x) {
-  if (math::beyond_reduction(x)) return lanes<float>(x, [](float v) { return ::sinf(v); });
-  const Floats y = math::sine_of(math::reduce(x));
-  return x == 0.0f ? x : y;
-}
-
-KCORE_INLINE Floats cos(Floats x) {
-  if (math::beyond_reduction(x)) return lanes<float>(x, [](float v) { return ::cosf(v); });
-  math::Reduced reduced = math::reduce(x);
-  reduced.quadrant += 1;
-  return math::sine_of(reduced);
-}
-
 KCORE_INLINE Floats pow(Floats x, Floats y) {
   const Ints plain = (x > 0.0f) & (x < kInfinity) & (absolute(y) < kInfinity);
   if (any(~plain)) return lanes<float>(x, y, [](float a, float b) { return ::powf(a, b); });
@@ -363,69 +552,24 @@ KCORE_INLINE Floats pow(Floats x, Floats y) {
   return x;
 }
 
-// Functions that each have a C library routine for float and for double.
-#define KCORE_LIBRARY_FUNCTION(name, float_routine, double_routine)      \
-  KCORE_INLINE Floats name(Floats x) {                                   \
-    return lanes<float>(x, [](float v) { return float_routine(v); });    \
-  }                                                                      \
-  KCORE_INLINE Doubles name(Doubles x) {                                 \
-    return lanes<double>(x, [](double v) { return double_routine(v); }); \
-  }
-
-KCORE_LIBRARY_FUNCTION(floor, __builtin_floorf, __builtin_floor)
-KCORE_LIBRARY_FUNCTION(ceil, __builtin_ceilf, __builtin_ceil)
-KCORE_LIBRARY_FUNCTION(trunc, __builtin_truncf, __builtin_trunc)
-KCORE_LIBRARY_FUNCTION(round_to_even, __builtin_rintf, __builtin_rint)
-KCORE_LIBRARY_FUNCTION(log2, ::log2f, ::log2)
-KCORE_LIBRARY_FUNCTION(log10, ::log10f, ::log10)
-KCORE_LIBRARY_FUNCTION(tan, ::tanf, ::tan)
-KCORE_LIBRARY_FUNCTION(asin, ::asinf, ::asin)
-KCORE_LIBRARY_FUNCTION(acos, ::acosf, ::acos)
-KCORE_LIBRARY_FUNCTION(atan, ::atanf, ::atan)
-KCORE_LIBRARY_FUNCTION(sinh, ::sinhf, ::sinh)
-KCORE_LIBRARY_FUNCTION(cosh, ::coshf, ::cosh)
-KCORE_LIBRARY_FUNCTION(asinh, ::asinhf, ::asinh)
-KCORE_LIBRARY_FUNCTION(acosh, ::acoshf, ::acosh)
-KCORE_LIBRARY_FUNCTION(atanh, ::atanhf, ::atanh)
-
-#undef KCORE_LIBRARY_FUNCTION
-
-#define KCORE_LIBRARY_FUNCTION(name)                             \
-  KCORE_INLINE Doubles name(Doubles x) {                         \
-    return lanes<double>(x, [](double v) { return ::name(v); }); \
-  }
-
-KCORE_LIBRARY_FUNCTION(exp)
-KCORE_LIBRARY_FUNCTION(expm1)
-KCORE_LIBRARY_FUNCTION(log)
-KCORE_LIBRARY_FUNCTION(log1p)
-KCORE_LIBRARY_FUNCTION(tanh)
-KCORE_LIBRARY_FUNCTION(erf)
-KCORE_LIBRARY_FUNCTION(sin)
-KCORE_LIBRARY_FUNCTION(cos)
-
-#undef KCORE_LIBRARY_FUNCTION
-
 KCORE_INLINE Doubles pow(Doubles x, Doubles y) {
   return lanes<double>(x, y, [](double a, double b) { return ::pow(a, b); });
 }
 
-KCORE_INLINE Floats atan2(Floats y, Floats x) {
-  return lanes<float>(y, x, [](float a, float b) { return ::atan2f(a, b); });
-}
+#define KCORE_ROUNDING(name, routine)                                          \
+  KCORE_INLINE Floats name(Floats x) {                                         \
+    return lanes<float>(x, [](float v) { return __builtin_##routine##f(v); }); \
+  }                                                                            \
+  KCORE_INLINE Doubles name(Doubles x) {                                       \
+    return lanes<double>(x, [](double v) { return __builtin_##routine(v); });  \
+  }
 
-KCORE_INLINE Doubles atan2(Doubles y, Doubles x) {
-  return lanes<double>(y, x, [](double a, double b) { return ::atan2(a, b); });
-}
+KCORE_ROUNDING(floor, floor)
+KCORE_ROUNDING(ceil, ceil)
+KCORE_ROUNDING(trunc, trunc)
+KCORE_ROUNDING(round_to_even, rint)
 
-KCORE_INLINE Doubles sigmoid(Doubles x) {
-  const Doubles e = exp(-absolute(x));
-  return (x < 0.0 ? e : splat(1.0)) / (e + 1.0);
-}
-
-KCORE_INLINE Doubles softplus(Doubles x) {
-  return (x < 0.0 ? Doubles{} : x) + log1p(exp(-absolute(x)));
-}
+#undef KCORE_ROUNDING
 
 // The reentrant routines: lgamma itself writes a global.
 KCORE_INLINE Floats lgamma(Floats x) {

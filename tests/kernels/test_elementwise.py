@@ -129,7 +129,7 @@ def assert_ulp(got, want, ulp, dtype):
     special = ~np.isfinite(rounded)
     np.testing.assert_array_equal(got[special], rounded[special])
     spacing = np.maximum(np.abs(want[~special]) * info.eps, info.smallest_subnormal)
-    error = np.abs(got[~special].astype("float64") - want[~special]) / spacing
+    error = np.abs(got[~special].astype(want.dtype) - want[~special]) / spacing
     assert error.size == 0 or error.max() <= ulp + 0.5, f"{error.max()} ulp"
 
 
@@ -142,6 +142,68 @@ def test_float_functions(op, dtype):
         want = reference(x.astype("float64"))
     # Some references in float64 are an ulp or two off themselves.
     assert_ulp(one(op, x, dtype=dtype), want, max(ulp, 4) if dtype == "float64" and ulp else ulp, dtype)
+
+
+def powers(low, high, rng):
+    return 10.0 ** rng.uniform(low, high, 2000)
+
+
+# Arguments all over the numbers, in powers of ten or about places where algorithms change.
+WIDE = {
+    "exp": [(-745, 709), (-1, 1), (-103, 88)],
+    "expm1": [(-50, 709), (-1, 1), (-20, 88)],
+    "sin": [(-1e6, 1e6), (-4, 4), (-3e9, 3e9)],
+    "cos": [(-1e6, 1e6), (-4, 4), (-3e9, 3e9)],
+    "tan": [(-1e6, 1e6), (-4, 4), (-3e9, 3e9)],
+    "sinh": [(-710.4, 710.4), (-2, 2), (-89.4, 89.4)],
+    "cosh": [(-710.4, 710.4), (-2, 2), (-89.4, 89.4)],
+    "tanh": [(-20, 20), (-1, 1)],
+    "arcsin": [(-1, 1), (0.49, 0.51), (0.999, 1)],
+    "arccos": [(-1, 1), (0.49, 0.51), (0.999, 1)],
+    "arctan": [(-5, 5), (0.4, 0.43), (2.4, 2.43)],
+    "arcsinh": [(-5, 5), (-1e300, 1e300), (-1e37, 1e37), (5e3, 2e4), (5e8, 2e9)],
+    "arccosh": [(1, 1.1), (1, 1e300), (1, 1e37), (5e3, 2e4), (5e8, 2e9)],
+    "arctanh": [(-1, 1), (0.999, 1)],
+    "log": [(0, 2), (0, 1e-300), (0, 1e-37), (0, 1e300), (0, 1e37)],
+    "log2": [(0, 2), (0, 1e-300), (0, 1e-37), (0, 1e300), (0, 1e37)],
+    "log10": [(0, 2), (0, 1e-300), (0, 1e-37), (0, 1e300), (0, 1e37)],
+    "log1p": [(-1, 1), (-0.99999, -0.9999), (0, 1e300), (0, 1e37)],
+}
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).nmant <= 52, reason="needs a format wider than float64")
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("op", WIDE)
+def test_float_functions_against_a_wider_format(op, dtype):
+    rng = np.random.default_rng(5)
+    x = np.concatenate([rng.uniform(low, high, 2000) for low, high in WIDE[op]])
+    if op not in ("arccosh", "cosh"):
+        tiny = powers(-37, -1, rng)
+        x = np.concatenate([x, tiny] + [-tiny] * (not op.startswith("log") or op == "log1p"))
+    if op in ("sin", "cos", "tan"):
+        x = np.concatenate([x, np.arange(-2000, 2000) * (math.pi / 2)])
+    with np.errstate(all="ignore"):
+        x = x.astype(dtype)
+        want = getattr(np, op)(x.astype(np.longdouble))
+    got = one(op, x, dtype=dtype)
+    assert_ulp(got, want, 2, dtype)
+    if op not in ("arccosh", "arccos") and not op.startswith(("log", "cos", "exp")):
+        np.testing.assert_array_equal(np.signbit(one(op, np.array([0.0, -0.0], dtype), dtype=dtype)), [0, 1])
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_arctan2_over_the_plane(dtype):
+    rng = np.random.default_rng(6)
+    y, x = (powers(-37, 37, rng) * rng.choice([-1, 1], 2000) for _ in range(2))
+    huge = float(np.finfo(dtype).max)
+    corners = np.array([0.0, -0.0, math.inf, -math.inf, huge, -huge, 1.0, -1.0, math.nan])
+    y = np.concatenate([y, y, np.repeat(corners, len(corners))]).astype(dtype)
+    x = np.concatenate([x, y[:2000] * rng.uniform(-3, 3, 2000), np.tile(corners, len(corners))]).astype(dtype)
+    want = np.arctan2(y.astype(np.longdouble), x.astype(np.longdouble))
+    got = one("arctan2", y, x, dtype=dtype)
+    assert_ulp(got, want, 2, dtype)
+    zero = want == 0
+    np.testing.assert_array_equal(np.signbit(got[zero]), np.signbit(want[zero]))
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
