@@ -106,11 +106,11 @@ KCORE_INLINE bool conflict(const Grid& grid) {
          grid.cols.step * grid.source_channels % page == 0;
 }
 
+// Blocks of up to so many pixels, whose source is copied, or read in place.
 template <class T>
-KCORE_INLINE Blocks cut(const Grid& grid, std::int64_t pixels) {
+KCORE_INLINE Blocks cut(const Grid& grid, std::int64_t pixels, bool copy) {
   constexpr std::int64_t copy_bytes = 1 << 20;
   Blocks blocks{};
-  const bool copy = grid.padded() || conflict<T>(grid);
   blocks.copy_cols = copy ? grid.cols.reach(grid.cols.out) : 0;
   blocks.pixel_pitch = grid.source_channels + (conflict<T>(grid) ? kWidth<T> : 0);
   const std::int64_t row_bytes =
@@ -141,6 +141,11 @@ KCORE_INLINE Blocks cut(const Grid& grid, std::int64_t pixels) {
     blocks.image_pitch = grid.rows.source * blocks.row_pitch;
   }
   return blocks;
+}
+
+template <class T>
+KCORE_INLINE Blocks cut(const Grid& grid, std::int64_t pixels) {
+  return cut<T>(grid, pixels, grid.padded() || conflict<T>(grid));
 }
 
 // Where a block lies, and how much of it there is.

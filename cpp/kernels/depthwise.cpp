@@ -327,27 +327,42 @@ struct Correlation {
   const T* dy;
 };
 
-// Adds to `sums`, for `Taps` neighbouring taps from (u, v) on and `lanes` channels from c on, what
-// lines [first, last) of dy give times what the taps read.
-template <class T, int Taps, bool Whole>
+// Rows of that many taps whose sums stay in registers together.
+#if defined(__AVX512F__)
+constexpr int rows_of(int taps) { return taps == 3 ? 3 : taps == 5 ? 5 : 1; }
+#else
+constexpr int rows_of(int taps) { return taps == 3 ? 3 : taps == 5 ? 2 : 1; }
+#endif
+
+// Adds to `sums`, for Rows x Taps neighbouring taps from (u, v) on and `lanes` channels from c on,
+// what lines [first, last) of dy give times what the taps read.
+template <class T, int Rows, int Taps, bool Whole>
 void correlate(const Correlation<T>& k, std::int64_t first, std::int64_t last, std::int64_t u,
                std::int64_t v, std::int64_t c, std::int64_t lanes, T* sums) {
   const auto load_lanes = [=](const T* p) __attribute__((always_inline)) {
     return Whole ? load(p) : load_partial(p, lanes);
   };
-  const std::int64_t channels = k.channels;
+  const std::int64_t channels = k.channels, row_sums = k.cols.taps * channels;
   const std::int64_t step = k.cols.step * channels, tap_step = k.cols.tap_step * channels;
+  const std::int64_t start = k.cols.origin + v * k.cols.tap_step;
   const std::int64_t inner_first = valid_outputs(k.cols, v).first;
   const std::int64_t inner_last = max(inner_first, valid_outputs(k.cols, v + Taps - 1).last);
-  Vec<T> acc[Taps];
+  Vec<T> acc[Rows][Taps];
 #pragma GCC unroll 8
-  for (int t = 0; t < Taps; ++t) acc[t] = load_lanes(sums + t * channels);
+  for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 8
+    for (int t = 0; t < Taps; ++t) acc[r][t] = load_lanes(sums + r * row_sums + t * channels);
+  }
   for (std::int64_t line = first; line < last; ++line) {
     const std::int64_t image = line / k.rows.out, i = line % k.rows.out;
-    const std::int64_t row = k.rows.origin + i * k.rows.step + u * k.rows.tap_step;
-    if (row < 0 || row >= k.rows.source) continue;
-    const std::int64_t start = k.cols.origin + v * k.cols.tap_step;
-    const T* x = k.x + ((image * k.rows.source + row) * k.cols.source + start) * channels + c;
+    const T* x[Rows];  // null where the row lies outside of the image
+#pragma GCC unroll 8
+    for (int r = 0; r < Rows; ++r) {
+      const std::int64_t row = k.rows.origin + i * k.rows.step + (u + r) * k.rows.tap_step;
+      x[r] = row < 0 || row >= k.rows.source
+                 ? nullptr
+                 : k.x + ((image * k.rows.source + row) * k.cols.source + start) * channels + c;
+    }
     const T* dy = k.dy + line * k.cols.out * channels + c;
     const auto border = [&](std::int64_t from, std::int64_t to) __attribute__((always_inline)) {
       for (std::int64_t j = from; j < to; ++j) {
@@ -356,7 +371,11 @@ void correlate(const Correlation<T>& k, std::int64_t first, std::int64_t last, s
         for (int t = 0; t < Taps; ++t) {
           const std::int64_t col = start + j * k.cols.step + t * k.cols.tap_step;
           if (col < 0 || col >= k.cols.source) continue;
-          acc[t] += load_lanes(x + j * step + t * tap_step) * gradient;
+#pragma GCC unroll 8
+          for (int r = 0; r < Rows; ++r) {
+            if (x[r] == nullptr) continue;
+            acc[r][t] += load_lanes(x[r] + j * step + t * tap_step) * gradient;
+          }
         }
       }
     };
@@ -364,14 +383,22 @@ void correlate(const Correlation<T>& k, std::int64_t first, std::int64_t last, s
     for (std::int64_t j = inner_first; j < inner_last; ++j) {
       const Vec<T> gradient = load_lanes(dy + j * channels);
 #pragma GCC unroll 8
-      for (int t = 0; t < Taps; ++t) acc[t] += load_lanes(x + j * step + t * tap_step) * gradient;
+      for (int r = 0; r < Rows; ++r) {
+        if (x[r] == nullptr) continue;
+        const T* pixel = x[r] + j * step;
+#pragma GCC unroll 8
+        for (int t = 0; t < Taps; ++t) acc[r][t] += load_lanes(pixel + t * tap_step) * gradient;
+      }
     }
     border(inner_last, k.cols.out);
   }
 #pragma GCC unroll 8
-  for (int t = 0; t < Taps; ++t) {
-    T* to = sums + t * channels;
-    Whole ? store(to, acc[t]) : store_partial(to, acc[t], lanes);
+  for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 8
+    for (int t = 0; t < Taps; ++t) {
+      T* to = sums + r * row_sums + t * channels;
+      Whole ? store(to, acc[r][t]) : store_partial(to, acc[r][t], lanes);
+    }
   }
 }
 
@@ -379,12 +406,14 @@ template <class T>
 using Correlate = void (*)(const Correlation<T>&, std::int64_t, std::int64_t, std::int64_t,
                            std::int64_t, std::int64_t, std::int64_t, T*);
 
+// The kernel for so many taps of a row (1..kTaps), of one row or of rows_of(taps).
 template <class T, int Taps = kTaps>
-Correlate<T> find_correlate(std::int64_t taps, bool whole) {
+Correlate<T> find_correlate(std::int64_t taps, bool one_row, bool whole) {
   if constexpr (Taps > 1) {
-    if (taps < Taps) return find_correlate<T, Taps - 1>(taps, whole);
+    if (taps < Taps) return find_correlate<T, Taps - 1>(taps, one_row, whole);
   }
-  return whole ? correlate<T, Taps, true> : correlate<T, Taps, false>;
+  if (one_row) return whole ? correlate<T, 1, Taps, true> : correlate<T, 1, Taps, false>;
+  return whole ? correlate<T, rows_of(Taps), Taps, true> : correlate<T, rows_of(Taps), Taps, false>;
 }
 
 struct WeightPlan {
@@ -415,11 +444,15 @@ void correlate_lines(const Correlation<T>& k, std::int64_t first, std::int64_t l
   for (std::int64_t line = first; line < last; line += group) {
     for (std::int64_t c = 0; c < k.channels; c += kWidth<T>) {
       const std::int64_t lanes = min(kWidth<T>, k.channels - c);
-      for (std::int64_t u = 0; u < k.rows.taps; ++u) {
-        for (std::int64_t v = 0; v < k.cols.taps; v += kTaps) {
-          find_correlate<T>(min(kTaps, k.cols.taps - v), lanes == kWidth<T>)(
+      for (std::int64_t v = 0; v < k.cols.taps; v += kTaps) {
+        const std::int64_t taps = min(kTaps, k.cols.taps - v);
+        const std::int64_t most = rows_of(static_cast<int>(taps));
+        for (std::int64_t u = 0; u < k.rows.taps;) {
+          const std::int64_t rows = k.rows.taps - u < most ? 1 : most;
+          find_correlate<T>(taps, rows == 1, lanes == kWidth<T>)(
               k, line, min(last, line + group), u, v, c, lanes,
               sums + (u * k.cols.taps + v) * k.channels + c);
+          u += rows;
         }
       }
     }

@@ -263,6 +263,30 @@ def test_weight_gradient_of_a_large_kernel():
     Case((3, 6, 5, 256), (5, 5), 330, (2, 1), (2, 2, 2, 2)).check()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("x_shape", "kernel", "filters", "strides", "padding", "dilation", "groups"),
+    [
+        pytest.param((3, 13, 14, 40), (3, 3), 50, (2, 2), (1, 1, 1, 1), (1, 1), 1, id="panels of x"),
+        pytest.param((3, 13, 14, 45), (1, 1), 130, (2, 3), (0, 0, 0, 0), (1, 1), 1, id="strides jump pixels"),
+        pytest.param(
+            (2, 17, 16, 33), (2, 3), 70, (2, 2), (3, 0, 5, 0), (2, 4), 1, id="and all of its taps do"
+        ),
+        pytest.param((2, 15, 14, 48), (3, 2), 20, (1, 1), (2, 2, 1, 0), (2, 1), 1, id="dilated rows"),
+        pytest.param((2, 15, 14, 60), (3, 3), 65, (1, 2), (1, 1, 1, 1), (1, 1), 5, id="panels of groups"),
+        pytest.param((2, 15, 14, 15), (3, 3), 9, (1, 1), (1, 1, 1, 1), (1, 2), 3, id="short runs of groups"),
+        pytest.param((2, 15, 14, 11), (5, 5), 64, (1, 1), (2, 2, 2, 2), (1, 1), 1, id="rows of taps"),
+        pytest.param((2, 15, 14, 11), (1, 3), 64, (1, 1), (0, 0, 1, 1), (1, 1), 1, id="few rows of taps"),
+        pytest.param((9, 15, 14, 40), (1, 1), 24, (1, 1), (0, 0, 0, 0), (1, 1), 1, id="few tiles"),
+        pytest.param((2, 1, 3, 40), (5, 5), 40, (1, 1), (4, 5, 6, 4), (1, 1), 1, id="mostly padding"),
+        pytest.param((1, 9, 9, 40), (2, 2), 40, (3, 3), (9, 9, 9, 9), (3, 3), 1, id="rows of padding"),
+    ],
+)
+def test_weight_gradient_operands(x_shape, kernel, filters, strides, padding, dilation, groups, dtype):
+    """The places where tiles read x and dy: as they are, with padding, in panels."""
+    Case(x_shape, kernel, filters, strides, padding, dilation, groups, dtype=dtype).check()
+
+
 @pytest.mark.parametrize("activation", ["none", "relu", "tanh"])
 def test_bias_and_activation_after_blocks_of_depth(activation):
     case = Case((2, 5, 6, 150), (3, 3), 35, padding=(1, 1, 1, 1))
@@ -287,6 +311,7 @@ def test_bias_and_activation_after_blocks_of_depth(activation):
         ("_data_gradient", (3, 30, 31, 17), (3, 3), 33, (2, 2), False),
         ("_weight_gradient", (3, 30, 31, 17), (3, 3), 33, (1, 1), False),
         ("_weight_gradient", (4, 15, 14, 512), (3, 3), 500, (2, 2), False),
+        ("_weight_gradient", (9, 33, 30, 70), (1, 1), 130, (1, 1), False),
         ("", (4, 40, 41, 37), (5, 5), 1, (1, 1), True),
         ("_data_gradient", (4, 40, 41, 37), (3, 3), 1, (2, 2), True),
         ("_weight_gradient", (4, 60, 61, 37), (3, 3), 1, (1, 1), True),
