@@ -75,14 +75,10 @@ def work(contender: str, name: str, threads: int) -> None:
 
 def planned(net) -> str:
     """What the planner says that the model's training takes."""
-    from kcore.graph.report import memory
-
-    functions = [step.function for step in net._steps.values()]
-    plans = [compiled.plan for f in functions for compiled in f._programs.values()]
-    parts = memory(plans)
-    live = sum(plan.live_bytes for plan in plans)
+    (step,) = net._steps.values()
+    parts = step.function.memory()
     cells = ", ".join(f"{name} {size / 1e6:.1f}" for name, size in parts.items())
-    return f"{sum(parts.values()) / 1e6:.1f} MB ({cells}; of the arenas {live / 1e6:.1f} live at once)"
+    return f"{sum(parts.values()) / 1e6:.1f} MB ({cells})"
 
 
 def measure(contender: str, name: str, python: str, threads: int) -> tuple[float | None, str]:

@@ -399,6 +399,16 @@ void gather_rows(const py::array& source, const py::array& indices, const py::ar
                             data);
 }
 
+py::dict memory_of(const Executable& executable) {
+  const ProgramMemory memory = executable.program->memory();
+  py::dict bytes;
+  bytes["arena"] = memory.arena;
+  bytes["workspace"] = memory.workspace;
+  bytes["prepared"] = memory.prepared;
+  bytes["scratch"] = memory.scratch.total(num_threads());
+  return bytes;
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_core, module) {
@@ -424,8 +434,11 @@ PYBIND11_MODULE(_core, module) {
            py::arg("position") = py::none(),
            "Runs on up to `batches` of the feed's batches until `seconds` have passed; returns how "
            "many are done, and arrays with room for the results of all of them.")
-      .def_property_readonly("prepared_bytes",
-                             [](const Executable& self) { return self.program->prepared_bytes(); })
+      .def_property_readonly("memory", &memory_of,
+                             "Bytes of a run's arena and workspace, of what is prepared, and of "
+                             "the threads' scratch, for as many threads as there are now.")
+      .def_property_readonly("storages",
+                             [](const Executable& self) { return self.program->all_storages(); })
       .def_property_readonly("flops", [](const Executable& self) {
         py::list flops;
         for (std::size_t i = 0; i < self.program->instruction_count(); ++i) {
@@ -440,6 +453,8 @@ PYBIND11_MODULE(_core, module) {
       .def("take", &take_batch, "The next batch; its arrays stay until the call after the next.")
       .def_property_readonly("remaining",
                              [](const RowFeed& self) { return self.feed->remaining(); })
+      .def_property_readonly("bytes", [](const RowFeed& self) { return self.feed->bytes(); },
+                             "Of the memory that batches are gathered in.")
       .def("close", [](RowFeed& self) { self.feed->close(); });
 
   module.def("isa", [] { return isa_name(active_isa()); });
@@ -449,6 +464,7 @@ PYBIND11_MODULE(_core, module) {
     return names;
   });
   module.def("num_threads", &num_threads);
+  module.def("scratch_bytes", &scratch_bytes, "Of the kernels' scratch memory, in all threads.");
   module.def("set_num_threads", &set_num_threads, py::arg("n"));
   module.def("has_openmp", &has_openmp);
   module.def("instruction_names", &instruction_names);

@@ -247,16 +247,22 @@ bool is_pointwise(const Product<T>& product) {
 }
 
 template <class T>
-void run_pointwise(const Product<T>& product, const T* source, const T* kernel,
-                   const Epilogue<T>& epilogue, T* out) {
+Gemm<T> pointwise_gemm(const Product<T>& product) {
   Gemm<T> gemm;
   gemm.m = product.grid.batch * product.grid.rows.out * product.grid.cols.out;
   gemm.n = gemm.c_stride = product.group_columns;
   gemm.k = gemm.a_stride = product.depth_channels;
-  gemm.a = source;
-  gemm.b = kernel;
   gemm.b_stride = product.kernel_outputs;
   gemm.transpose_b = product.transposed;
+  return gemm;
+}
+
+template <class T>
+void run_pointwise(const Product<T>& product, const T* source, const T* kernel,
+                   const Epilogue<T>& epilogue, T* out) {
+  Gemm<T> gemm = pointwise_gemm(product);
+  gemm.a = source;
+  gemm.b = kernel;
   gemm.c = out;
   gemm.bias = epilogue.bias;
   gemm.activation = epilogue.activation;
@@ -304,7 +310,8 @@ ConvolutionMemory needed_memory(const Product<T>& product, bool exact) {
   if constexpr (sizeof(T) == sizeof(float)) {
     if (!exact && winograd_suits(product)) return winograd_memory(product);
   }
-  return is_pointwise(product) ? ConvolutionMemory{} : memory(product);
+  if (!is_pointwise(product)) return memory(product);
+  return {0, 0, gemm_kernels<T>().scratch(pointwise_gemm(product), 1)};
 }
 
 template <class T>
@@ -375,7 +382,9 @@ ConvolutionMemory data_gradient_memory(const ConvolutionGeometry& g) {
   ConvolutionMemory most;
   for_phases<T>(g, [&](const Product<T>& product) {
     const ConvolutionMemory own = needed_memory(product, g.exact);
-    most = {max(most.shared, own.shared), max(most.thread, own.thread)};
+    most.shared = max(most.shared, own.shared);
+    most.thread = max(most.thread, own.thread);
+    most.product.cover(own.product);
   });
   return most;
 }

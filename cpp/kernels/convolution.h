@@ -5,6 +5,7 @@
 
 #include "kernels/epilogue.h"
 #include "simd/dispatch.h"
+#include "simd/scratch.h"
 
 namespace kcore {
 
@@ -33,9 +34,11 @@ struct ConvolutionGeometry {
 };
 
 // What a function needs besides its operands, in bytes. `shared` is passed to it as `workspace`;
-// `thread` is what each thread takes for itself.
+// `thread` is what each thread takes for itself, `product` what a matrix product that is called
+// takes.
 struct ConvolutionMemory {
   std::int64_t shared = 0, thread = 0;
+  ScratchNeed product = {};
 };
 
 template <class T>

@@ -936,21 +936,45 @@ Way way_of(const ElementwisePlan& plan, const void* const* inputs, void* const* 
   return plan.program[s].output == o ? Way::direct : Way::copied;
 }
 
+// How a task's scratch memory is divided: a block for each slot, then for each broadcast input, then
+// a source for each register.
+struct Division {
+  std::int64_t slot_bytes, input_bytes, total;
+};
+
+Division divide(const ElementwisePlan& plan, std::int64_t block) {
+  const std::int64_t slot_bytes = block * plan.width, input_bytes = 2 * slot_bytes + kSplatBytes;
+  const int registers = plan.inputs + plan.constants + plan.steps;
+  int buffered = 0;
+  for (int i = 0; i < plan.inputs; ++i)
+    buffered += plan.broadcasts[i].kind != Broadcast::Kind::full;
+  return {slot_bytes, input_bytes,
+          plan.slots * slot_bytes + buffered * input_bytes +
+              registers * static_cast<std::int64_t>(sizeof(BlockSource))};
+}
+
+ScratchNeed scratch(const ElementwisePlan& plan) {
+  ScratchNeed need;
+  if (plan.size == 0) return need;
+  const std::int64_t whole = round_up(plan.size);
+  const std::int64_t bytes = divide(plan, plan.block < whole ? plan.block : whole).total;
+  if (plan.size > plan.grain) {
+    need.add_team(Scratch::elementwise, bytes);
+  } else {
+    need.add_caller(Scratch::elementwise, bytes);
+  }
+  return need;
+}
+
 void evaluate_range(const ElementwisePlan& plan, const void* const* inputs, void* const* outputs,
                     const Way* ways, std::int64_t begin, std::int64_t end) {
   std::int64_t block = plan.block < end - begin ? plan.block : round_up(end - begin);
   for (int o = 0; o < plan.outputs; ++o) {
     if (ways[o] == Way::streamed && block > kStreamedBlock) block = kStreamedBlock;
   }
-  const int registers = plan.inputs + plan.constants + plan.steps;
-  const std::int64_t slot_bytes = block * plan.width, input_bytes = 2 * slot_bytes + kSplatBytes;
-  int buffered = 0;
-  for (int i = 0; i < plan.inputs; ++i)
-    buffered += plan.broadcasts[i].kind != Broadcast::Kind::full;
-  std::byte* memory = thread_scratch(
-      Scratch::elementwise,
-      static_cast<std::size_t>(plan.slots * slot_bytes + buffered * input_bytes +
-                               registers * static_cast<std::int64_t>(sizeof(BlockSource))));
+  const auto [slot_bytes, input_bytes, scratch_bytes] = divide(plan, block);
+  std::byte* memory =
+      thread_scratch(Scratch::elementwise, static_cast<std::size_t>(scratch_bytes));
   std::byte* slots = memory;
   std::byte* buffers[ElementwisePlan::kMaxOperands];
   memory += plan.slots * slot_bytes;
@@ -1022,6 +1046,6 @@ void evaluate(const ElementwisePlan& plan, const void* const* inputs, void* cons
 
 }  // namespace
 
-const ElementwiseKernels elementwise_table = {function, fused, sum_of_products, evaluate};
+const ElementwiseKernels elementwise_table = {function, fused, sum_of_products, evaluate, scratch};
 
 }  // namespace kcore::KCORE_ISA_NAMESPACE

@@ -6,6 +6,7 @@
 
 #include "kernels/element_type.h"
 #include "simd/dispatch.h"
+#include "simd/scratch.h"
 
 namespace kcore {
 
@@ -113,6 +114,7 @@ struct ElementwiseKernels {
   BlockFunction (*sum_of_products)(Opcode outer, ElementType type);
   // An output may be the very memory of an input of kind `full` with elements of the same width.
   void (*evaluate)(const ElementwisePlan& plan, const void* const* inputs, void* const* outputs);
+  ScratchNeed (*scratch)(const ElementwisePlan& plan);
 };
 KCORE_KERNEL_TABLE(ElementwiseKernels, elementwise)
 

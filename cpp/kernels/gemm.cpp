@@ -78,20 +78,78 @@ class Blocked {
   // Cuts C into one task a thread. Cutting never changes a bit (see micro_kernel.h), so the grid
   // may depend on their number.
   void run() const {
-    std::int64_t down = 1, across = 1;
-    if (parallel_) set_grid(num_threads(), &down, &across);
-    const std::int64_t rows = ceil_div(g_.m, down);
-    for_tasks(parallel_, down * across, [&](std::int64_t task) {
-      const std::int64_t row = task / across * rows, i = task % across;
-      const std::int64_t row_end = min(g_.m, row + rows);
-      if (row < row_end) {
-        blocks(row, row_end, i * panels_b_ / across, (i + 1) * panels_b_ / across);
-      }
+    const Grid grid = make_grid();
+    for_tasks(parallel_, grid.down * grid.across, [&](std::int64_t index) {
+      const Task task = task_of(grid, index);
+      if (task.row < task.row_end) blocks(task);
     });
+  }
+
+  ScratchNeed scratch() const {
+    ScratchNeed need;
+    const Grid grid = make_grid();
+    const std::int64_t tasks = grid.down * grid.across;
+    for (std::int64_t index = 0; index < tasks; ++index) {
+      const Packing packing = packing_of(task_of(grid, index));
+      for (const auto& [name, elements] : {Taken{Scratch::packed_a, packing.a_elements},
+                                           Taken{Scratch::packed_b, packing.b_elements}}) {
+        const std::int64_t bytes = elements * static_cast<std::int64_t>(sizeof(T));
+        tasks > 1 ? need.add_team(name, bytes) : need.add_caller(name, bytes);
+      }
+    }
+    return need;
   }
 
  private:
   static constexpr std::int64_t kCols = kBlockCols<T>;
+
+  struct Grid {
+    std::int64_t down, across;
+  };
+
+  // Rows [row, row_end) of C by the panels [first, end) of B.
+  struct Task {
+    std::int64_t row, row_end, first, end;
+  };
+
+  struct Packing {
+    std::int64_t height, block_m;  // of a panel and of a block of A
+    bool one_block, packs_a, packs_b;
+    std::int64_t a_elements, b_elements;  // of the memory that is packed into
+  };
+
+  struct Taken {
+    Scratch name;
+    std::int64_t elements;
+  };
+
+  Grid make_grid() const {
+    Grid grid{1, 1};
+    if (parallel_) set_grid(num_threads(), &grid.down, &grid.across);
+    return grid;
+  }
+
+  Task task_of(const Grid& grid, std::int64_t index) const {
+    const std::int64_t rows = ceil_div(g_.m, grid.down);
+    const std::int64_t row = index / grid.across * rows, i = index % grid.across;
+    return {row, min(g_.m, row + rows), i * panels_b_ / grid.across,
+            (i + 1) * panels_b_ / grid.across};
+  }
+
+  Packing packing_of(const Task& task) const {
+    Packing packing{};
+    const std::int64_t rows = task.row_end - task.row, panels = task.end - task.first;
+    if (rows <= 0) return packing;
+    const std::int64_t depth = min(g_.k, kBlockDepth<T>);
+    packing.height = balanced(rows, kBlockRows);
+    packing.block_m = round_up(balanced(rows, kBlockM), packing.height);
+    packing.one_block = packing.block_m >= rows;
+    packing.packs_a = panels > 2;
+    packing.packs_b = g_.transpose_b || rows > kFewRows;
+    packing.a_elements = packing.packs_a ? packing.block_m * depth : 0;
+    packing.b_elements = (packing.one_block ? 1 : min(panels, kBlockPanels)) * kCols * depth;
+    return packing;
+  }
 
   // The grid whose largest task costs least: its tiles, and the operands that it reads.
   void set_grid(std::int64_t threads, std::int64_t* down, std::int64_t* across) const {
@@ -108,7 +166,7 @@ class Blocked {
     }
   }
 
-  static T* scratch(Scratch name, std::int64_t elements) {
+  static T* take(Scratch name, std::int64_t elements) {
     return reinterpret_cast<T*>(
         thread_scratch(name, static_cast<std::size_t>(elements) * sizeof(T)));
   }
@@ -136,17 +194,12 @@ class Blocked {
                           : Ahead<T>(source, g_.b_stride, depth, cols, shares);
   }
 
-  // Rows [row, row_end) of C by the panels [j, j_end) of B.
-  void blocks(std::int64_t row, std::int64_t row_end, std::int64_t first, std::int64_t end) const {
-    const std::int64_t height = balanced(row_end - row, kBlockRows);
-    const std::int64_t block_m = round_up(balanced(row_end - row, kBlockM), height);
-    const bool one_block = block_m >= row_end - row;
-    const std::int64_t max_depth = min(g_.k, kBlockDepth<T>);
-    const bool packs_a = end - first > 2;
-    const bool packs_b = g_.transpose_b || row_end - row > kFewRows;
-    T* packed_b = scratch(Scratch::packed_b,
-                          (one_block ? 1 : min(end - first, kBlockPanels)) * kCols * max_depth);
-    T* packed_a = packs_a ? scratch(Scratch::packed_a, block_m * max_depth) : nullptr;
+  void blocks(const Task& task) const {
+    const auto [row, row_end, first, end] = task;
+    const auto [height, block_m, one_block, packs_a, packs_b, a_elements, b_elements] =
+        packing_of(task);
+    T* packed_b = take(Scratch::packed_b, b_elements);
+    T* packed_a = packs_a ? take(Scratch::packed_a, a_elements) : nullptr;
     for (std::int64_t jc = first; jc < end; jc += kBlockPanels) {
       const std::int64_t j_end = min(end, jc + kBlockPanels);
       // Every depth has a block, so that c is written even where k is 0.
@@ -233,56 +286,99 @@ KCORE_INLINE std::int64_t task_extent(double flops, std::int64_t step) {
   return (steps + 1) * step;
 }
 
+enum class Way { nothing, row_dots, column_dots, one_column, narrow, stream, outer, blocked };
+
 template <class T>
-void multiply(const Gemm<T>& g, bool parallel) {
-  if (g.m == 0 || g.n == 0) return;
-  if (g.k == 0) return Blocked<T>(g, false).run();
+Way way_of(const Gemm<T>& g) {
+  if (g.m == 0 || g.n == 0) return Way::nothing;
+  if (g.k == 0) return Way::blocked;
+  // A sum over lanes costs as much as a few steps of depth.
+  constexpr std::int64_t width = kWidth<T>;
+  if (g.transpose_b && g.m <= 64 && g.k >= 10 * g.m) return Way::row_dots;
+  if (!g.transpose_a && g.n <= 12 && (g.k / width + 4) * g.n < g.k * ceil_div(g.n, width)) {
+    return Way::column_dots;
+  }
+  if (g.n == 1 && g.transpose_a && g.c_stride == 1) return Way::one_column;
+  if (g.transpose_a && g.n <= kNarrowCols && 4 * g.n < 3 * ceil_div(g.n, width) * width &&
+      g.c_stride == g.n && g.addend == nullptr) {
+    return Way::narrow;
+  }
+  if (!g.transpose_b && g.m <= kStreamRows) return Way::stream;
+  if (!g.transpose_b && g.k <= kOuterDepth) return Way::outer;
+  return Way::blocked;
+}
+
+template <class T>
+bool is_parallel(const Gemm<T>& g) {
   const auto m = static_cast<double>(g.m), n = static_cast<double>(g.n),
              k = static_cast<double>(g.k);
   // Where an operand or C is used less than four times, moving it takes as long as multiplying
   // would.
   const bool skinny = m < 4 || n < 4 || k < 4;
   const bool long_pass = skinny && m * n + n * k + m * k >= kPassElements;
-  parallel = parallel && (long_pass || 2 * m * n * k >= kParallelFlops);
+  return k > 0 && (long_pass || 2 * m * n * k >= kParallelFlops);
+}
 
-  // A sum over lanes costs as much as a few steps of depth.
+// One column of C, the one row of the transposed product; bias and activation are every column's.
+template <class T>
+void one_column(const Gemm<T>& g, std::int64_t task_cols, bool parallel) {
+  Gemm<T> swapped = g;
+  swapped.m = 1;
+  swapped.n = g.m;
+  swapped.a = g.b;
+  swapped.a_stride = g.b_stride;
+  swapped.transpose_a = !g.transpose_b;
+  swapped.b = g.a;
+  swapped.b_stride = g.a_stride;
+  swapped.transpose_b = false;
+  swapped.bias = nullptr;
+  swapped.activation = Activation::none;
+  stream<T>(swapped, task_cols, parallel);
+  if (g.bias != nullptr) {
+    for (std::int64_t i = 0; i < g.m; ++i) g.c[i] += g.bias[0];
+  }
+  if (g.activation != Activation::none) activate_block<T>(g.c, 0, 1, g.m, g.activation);
+}
+
+template <class T>
+void multiply(const Gemm<T>& g, bool parallel) {
   constexpr std::int64_t width = kWidth<T>;
-  const bool row_dots = g.transpose_b && g.m <= 64 && g.k >= 10 * g.m;
-  const bool column_dots =
-      !g.transpose_a && g.n <= 12 && (g.k / width + 4) * g.n < g.k * ceil_div(g.n, width);
-  if (row_dots) return dots<T>(g, g.m, task_extent(2 * k * (m < 4 ? 4 : m), width), parallel);
-  if (column_dots) return dots<T>(g, task_extent(2 * k * (n < 4 ? 4 : n), 4), g.n, parallel);
-  if (g.n == 1 && g.transpose_a && g.c_stride == 1) {
-    // The one row of the transposed product; bias and activation are every column's.
-    Gemm<T> swapped = g;
-    swapped.m = 1;
-    swapped.n = g.m;
-    swapped.a = g.b;
-    swapped.a_stride = g.b_stride;
-    swapped.transpose_a = !g.transpose_b;
-    swapped.b = g.a;
-    swapped.b_stride = g.a_stride;
-    swapped.transpose_b = false;
-    swapped.bias = nullptr;
-    swapped.activation = Activation::none;
-    stream<T>(swapped, task_extent(8 * k, 8 * width), parallel);
-    if (g.bias != nullptr) {
-      for (std::int64_t i = 0; i < g.m; ++i) g.c[i] += g.bias[0];
-    }
-    if (g.activation != Activation::none) activate_block<T>(g.c, 0, 1, g.m, g.activation);
-    return;
+  const auto m = static_cast<double>(g.m), n = static_cast<double>(g.n),
+             k = static_cast<double>(g.k);
+  parallel = parallel && is_parallel(g);
+  switch (way_of(g)) {
+    case Way::nothing:
+      return;
+    case Way::row_dots:
+      return dots<T>(g, g.m, task_extent(2 * k * (m < 4 ? 4 : m), width), parallel);
+    case Way::column_dots:
+      return dots<T>(g, task_extent(2 * k * (n < 4 ? 4 : n), 4), g.n, parallel);
+    case Way::one_column:
+      return one_column<T>(g, task_extent(8 * k, 8 * width), parallel);
+    case Way::narrow:
+      return narrow<T>(g, task_extent(2 * n * k, kBlockCols<T>), parallel);
+    case Way::stream:
+      return stream<T>(g, task_extent(8 * k, 8 * width), parallel);
+    case Way::outer:
+      return outer<T>(g, task_extent(8 * n, 1), parallel);
+    case Way::blocked:
+      return Blocked<T>(g, parallel).run();
   }
-  if (g.transpose_a && g.n <= kNarrowCols && 4 * g.n < 3 * ceil_div(g.n, width) * width &&
-      g.c_stride == g.n && g.addend == nullptr) {
-    return narrow<T>(g, task_extent(2 * n * k, kBlockCols<T>), parallel);
+}
+
+template <class T>
+ScratchNeed product_scratch(const Gemm<T>& g, bool parallel) {
+  switch (way_of(g)) {
+    case Way::row_dots:
+    case Way::column_dots:
+      return dots_scratch<T>(g);
+    case Way::narrow:
+      return narrow_scratch<T>(g);
+    case Way::blocked:
+      return Blocked<T>(g, parallel && is_parallel(g)).scratch();
+    default:
+      return {};
   }
-  if (!g.transpose_b && g.m <= kStreamRows) {
-    return stream<T>(g, task_extent(8 * k, 8 * width), parallel);
-  }
-  if (!g.transpose_b && g.k <= kOuterDepth) {
-    return outer<T>(g, task_extent(8 * n, 1), parallel);
-  }
-  Blocked<T>(g, parallel).run();
 }
 
 template <class T>
@@ -316,13 +412,36 @@ void multiply_integers(const Gemm<T>& g, bool parallel) {
   });
 }
 
+template <class T>
+double flops_of(const Gemm<T>& g) {
+  return 2.0 * static_cast<double>(g.m) * static_cast<double>(g.n) * static_cast<double>(g.k);
+}
+
+// Few large products share the team one after another; many small ones are shared out.
+template <class T>
+bool is_large(const Gemm<T>& g) {
+  return flops_of(g) > kSharedFlops;
+}
+
+template <class T>
+ScratchNeed scratch(const Gemm<T>& g, std::int64_t count) {
+  if (count == 1 || is_large(g)) return product_scratch<T>(g, true);
+  ScratchNeed need = product_scratch<T>(g, false);
+  for (int name = 0; name < kScratchCount; ++name) {
+    need.add_team(static_cast<Scratch>(name), need.caller[name]);
+  }
+  return need;
+}
+
+template <class T>
+ScratchNeed no_scratch(const Gemm<T>&, std::int64_t) {
+  return {};
+}
+
 template <class T, void (*Multiply)(const Gemm<T>&, bool)>
 void batched(const Gemm<T>& g, std::int64_t count, const std::int64_t* a_offsets,
              const std::int64_t* b_offsets, std::int64_t c_step) {
-  const double flops =
-      2.0 * static_cast<double>(g.m) * static_cast<double>(g.n) * static_cast<double>(g.k);
-  // Few large products share the team one after another; many small ones are shared out.
-  const bool large = flops > kSharedFlops;
+  const double flops = flops_of(g);
   const auto one = [&](std::int64_t i, bool parallel) {
     Gemm<T> item = g;
     item.a += a_offsets[i];
@@ -331,7 +450,7 @@ void batched(const Gemm<T>& g, std::int64_t count, const std::int64_t* a_offsets
     if (g.addend != nullptr) item.addend += i * c_step;
     Multiply(item, parallel);
   };
-  if (large) {
+  if (is_large(g)) {
     for (std::int64_t i = 0; i < count; ++i) one(i, true);
     return;
   }
@@ -351,13 +470,17 @@ void integer_gemm(const Gemm<T>& g) {
 
 }  // namespace
 
-const GemmKernels<float> gemm_float32_table = {gemm<float>, batched<float, multiply<float>>};
-const GemmKernels<double> gemm_float64_table = {gemm<double>, batched<double, multiply<double>>};
+const GemmKernels<float> gemm_float32_table = {gemm<float>, batched<float, multiply<float>>,
+                                               scratch<float>};
+const GemmKernels<double> gemm_float64_table = {gemm<double>, batched<double, multiply<double>>,
+                                                scratch<double>};
 const GemmKernels<std::int32_t> gemm_int32_table = {
     integer_gemm<std::int32_t, std::uint32_t>,
-    batched<std::int32_t, multiply_integers<std::int32_t, std::uint32_t>>};
+    batched<std::int32_t, multiply_integers<std::int32_t, std::uint32_t>>,
+    no_scratch<std::int32_t>};
 const GemmKernels<std::int64_t> gemm_int64_table = {
     integer_gemm<std::int64_t, std::uint64_t>,
-    batched<std::int64_t, multiply_integers<std::int64_t, std::uint64_t>>};
+    batched<std::int64_t, multiply_integers<std::int64_t, std::uint64_t>>,
+    no_scratch<std::int64_t>};
 
 }  // namespace kcore::KCORE_ISA_NAMESPACE

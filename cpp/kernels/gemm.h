@@ -5,6 +5,7 @@
 
 #include "kernels/epilogue.h"
 #include "simd/dispatch.h"
+#include "simd/scratch.h"
 
 namespace kcore {
 
@@ -35,6 +36,8 @@ struct GemmKernels {
   // addend).
   void (*batched)(const Gemm<T>& gemm, std::int64_t count, const std::int64_t* a_offsets,
                   const std::int64_t* b_offsets, std::int64_t c_step);
+  // What `count` products of one form take.
+  ScratchNeed (*scratch)(const Gemm<T>& gemm, std::int64_t count);
 };
 KCORE_KERNEL_TABLE(GemmKernels<float>, gemm_float32)
 KCORE_KERNEL_TABLE(GemmKernels<double>, gemm_float64)

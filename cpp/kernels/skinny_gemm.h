@@ -227,6 +227,15 @@ DotKernel<T> find_dot_kernel(std::int64_t rows, std::int64_t cols) {
   return dot_kernel<T, Rows, Cols>;
 }
 
+template <class T>
+ScratchNeed dots_scratch(const Gemm<T>& g) {
+  constexpr std::int64_t bytes = sizeof(T);
+  ScratchNeed need;
+  if (g.transpose_a) need.add_caller(Scratch::packed_a, g.m * g.k * bytes);
+  if (!g.transpose_b) need.add_caller(Scratch::packed_b, g.n * g.k * bytes);
+  return need;
+}
+
 // Rows of A by rows of the transpose of B; the one that isn't contiguous in depth is copied first
 // and ought to be small.
 template <class T>
@@ -284,6 +293,14 @@ void dots(const Gemm<T>& g, std::int64_t task_rows, std::int64_t task_cols, bool
 }
 
 constexpr std::int64_t kNarrowCols = 16;
+
+template <class T>
+ScratchNeed narrow_scratch(const Gemm<T>& g) {
+  ScratchNeed need;
+  const bool ragged = g.m % kBlockCols<T> != 0;
+  if (ragged) need.add_team(Scratch::packed_a, kBlockCols<T> * g.k * std::int64_t{sizeof(T)});
+  return need;
+}
 
 // Few columns of C, too few to fill vectors: its transpose is computed, a transposed A being the
 // operand that is read in whole vectors, and turned around tile by tile.

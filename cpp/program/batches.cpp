@@ -101,6 +101,12 @@ bool Feed::leave_thread_of_parent() {
   return true;
 }
 
+std::size_t Feed::bytes() const {
+  std::size_t bytes = 0;
+  for (const AlignedBuffer& buffer : buffers_) bytes += buffer.bytes();
+  return bytes;
+}
+
 std::byte* Feed::buffer(std::size_t source, std::int64_t batch) const {
   const std::size_t first = source * static_cast<std::size_t>(slots_);
   return buffers_[first + static_cast<std::size_t>(batch % slots_)].data();

@@ -31,6 +31,7 @@ class Feed {
   std::size_t source_count() const { return sources_.size(); }
   std::int64_t batch_rows() const { return batch_rows_; }
   std::int64_t remaining() const { return batches_ - next_; }
+  std::size_t bytes() const;  // of the memory that batches are gathered in
 
   // Writes the address of each source's rows of the next batch, of which there must be one. What
   // lies there stays until the call after the next one.

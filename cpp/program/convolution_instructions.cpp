@@ -13,6 +13,7 @@
 #include "kernels/pooling.h"
 #include "program/epilogue_attributes.h"
 #include "program/instruction.h"
+#include "simd/parallel.h"
 
 namespace kcore {
 namespace {
@@ -218,6 +219,16 @@ class Convolution final : public Instruction {
   }
 
   std::int64_t workspace_bytes() const override { return workspace_bytes_; }
+  ScratchNeed scratch() const override {
+    const ConvolutionMemory memory = needed_memory();
+    ScratchNeed need = memory.product;
+    if (flops() >= kParallelFlops) {
+      need.add_team(Scratch::convolution, memory.thread);
+    } else {
+      need.add_caller(Scratch::convolution, memory.thread);
+    }
+    return need;
+  }
   double flops() const override { return geometry_.flops(); }
 
  private:

@@ -141,6 +141,8 @@ class Elementwise final : public Instruction {
     elementwise_kernels().evaluate(plan_, inputs, outputs);
   }
 
+  ScratchNeed scratch() const override { return elementwise_kernels().scratch(plan_); }
+
   double flops() const override {
     return static_cast<double>(plan_.size) * static_cast<double>(steps_.size());
   }

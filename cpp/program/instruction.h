@@ -11,6 +11,8 @@
 #include <variant>
 #include <vector>
 
+#include "simd/scratch.h"
+
 namespace kcore {
 
 enum class DType : std::uint8_t { boolean, uint8, int32, int64, float32, float64 };
@@ -116,8 +118,12 @@ class Instruction {
  public:
   virtual ~Instruction() = default;
   virtual void run(const Frame& frame) const = 0;
-  // Scratch memory that run() needs; its content is undefined at the start.
+  // Memory of the run that run() needs; its content is undefined at the start.
   virtual std::int64_t workspace_bytes() const { return 0; }
+  // What its kernels take of their threads' scratch memory, with as many threads as there are now.
+  virtual ScratchNeed scratch() const { return {}; }
+  // The program that run() runs in its turn, or null.
+  virtual const Program* body() const { return nullptr; }
 
   // An operand that prepare() copies into the form that run() reads best. A program keeps the copy
   // where the operand stays the same from run to run.

@@ -85,6 +85,8 @@ class Matmul final : public Instruction {
     }
   }
 
+  ScratchNeed scratch() const override { return gemm_kernels<T>().scratch(gemm_, count_); }
+
   double flops() const override {
     return 2.0 * static_cast<double>(count_) * static_cast<double>(gemm_.m) *
            static_cast<double>(gemm_.n) * static_cast<double>(gemm_.k);

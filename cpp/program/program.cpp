@@ -238,6 +238,33 @@ void Program::plan_preparation(const std::vector<InstructionSpec>& instructions)
   sources_.assign(sources.begin(), sources.end());
 }
 
+ProgramMemory Program::memory() const {
+  ProgramMemory memory{arena_bytes_, workspace_bytes_, prepared_bytes_, {}};
+  for (const auto& instruction : instructions_) {
+    memory.scratch.cover(instruction->scratch());
+    if (instruction->body() == nullptr) continue;
+    const ProgramMemory within = instruction->body()->memory();
+    memory.arena += within.arena;
+    memory.workspace += within.workspace;
+    memory.prepared += within.prepared;
+    memory.scratch.cover(within.scratch);
+  }
+  return memory;
+}
+
+std::vector<std::shared_ptr<Storage>> Program::all_storages() const {
+  std::set<std::shared_ptr<Storage>> storages;
+  for (const Buffer& buffer : buffers_) {
+    if (buffer.storage != nullptr) storages.insert(buffer.storage);
+  }
+  for (const auto& instruction : instructions_) {
+    if (instruction->body() == nullptr) continue;
+    const auto within = instruction->body()->all_storages();
+    storages.insert(within.begin(), within.end());
+  }
+  return {storages.begin(), storages.end()};
+}
+
 Program::~Program() = default;
 
 std::unique_ptr<Program::Context> Program::acquire() const {

@@ -61,6 +61,13 @@ struct Buffer {
   int base = -1;                     // view only: a slot that is not itself a view
 };
 
+// What a program takes beside storages and its caller's memory, in bytes, with all that it runs.
+struct ProgramMemory {
+  std::int64_t arena = 0, workspace = 0;  // of each run
+  std::int64_t prepared = 0;              // from run to run
+  ScratchNeed scratch;                    // of the threads
+};
+
 struct InstructionSpec {
   std::string name;
   std::vector<int> inputs;   // slots
@@ -98,8 +105,8 @@ class Program {
   const std::vector<int>& external() const { return external_; }
   const StorageSet& storages() const { return storages_; }
   std::int64_t external_bytes(std::size_t index) const { return external_bytes_[index]; }
-  std::int64_t arena_bytes() const { return arena_bytes_; }
-  std::int64_t prepared_bytes() const { return prepared_bytes_; }
+  ProgramMemory memory() const;
+  std::vector<std::shared_ptr<Storage>> all_storages() const;  // with those of programs within it
   std::size_t instruction_count() const { return instructions_.size(); }
   double flops(std::size_t instruction) const { return instructions_[instruction]->flops(); }
 

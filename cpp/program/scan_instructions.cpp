@@ -75,6 +75,8 @@ class Scan final : public Instruction {
            aligned(static_cast<std::int64_t>(body_->external().size() * sizeof(void*)));
   }
 
+  const Program* body() const override { return body_.get(); }
+
   double flops() const override {
     double sum = 0;
     for (std::size_t i = 0; i < body_->instruction_count(); ++i) sum += body_->flops(i);

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import mmap
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -21,6 +22,7 @@ from kcore.utils.serialization import serialize_keras_object
 
 Axes: TypeAlias = "Sequence[int] | None"
 
+_MAPPED_BYTES = 1 << 20
 # The standard deviation of a standard normal truncated to [-2, 2].
 TRUNCATED_STDDEV = 0.87962566103423978
 
@@ -317,18 +319,32 @@ def compute_fans(
 def _uniform(
     generator: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype, low: float, high: float
 ) -> np.ndarray:
-    return generator.random(shape, dtype) * dtype.type(high - low) + dtype.type(low)
+    values = generator.random(dtype=dtype, out=_memory_for(shape, dtype))
+    values *= dtype.type(high - low)
+    values += dtype.type(low)
+    return values
 
 
 def _truncated_normal(
     generator: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype, mean: float, stddev: float
 ) -> np.ndarray:
-    values = generator.standard_normal(math.prod(shape), dtype)
-    outside = np.flatnonzero(np.abs(values) > 2)
+    values = generator.standard_normal(dtype=dtype, out=_memory_for((math.prod(shape),), dtype))
+    outside = np.flatnonzero((values > 2) | (values < -2))
     while outside.size:
         values[outside] = generator.standard_normal(outside.size, dtype)
         outside = outside[np.abs(values[outside]) > 2]
-    return (values * dtype.type(stddev) + dtype.type(mean)).reshape(shape)
+    values *= dtype.type(stddev)
+    values += dtype.type(mean)
+    return values.reshape(shape)
+
+
+def _memory_for(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """An array of undefined content. A large one's memory goes back to the system when it is freed, after it has been
+    copied into a variable; malloc would keep it."""
+    size = math.prod(shape) * dtype.itemsize
+    if size < _MAPPED_BYTES:
+        return np.empty(shape, dtype)
+    return np.frombuffer(mmap.mmap(-1, size), dtype).reshape(shape)
 
 
 def _one_of(what: str, value: str, allowed: tuple[str, ...]) -> str:

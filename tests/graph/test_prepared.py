@@ -135,7 +135,7 @@ def test_factors_divisors_and_offsets(transpose):
 def test_the_report_counts_what_is_prepared():
     made = normalized_cnn()
     f = made._predictor()
-    assert f.compiled([X.shape]).plan.program.prepared_bytes > 0
+    assert f.compiled([X.shape]).plan.program.memory["prepared"] > 0
     assert "prepared" in f.describe([X.shape])
     f.profile([X])
 
@@ -199,7 +199,7 @@ def copies(*slots, prologue, residences):
 def test_a_prologue_runs_when_its_storage_has_changed():
     residences = ["storage", "prepared", "external"]
     storage, program = copies((0, 1), (1, 2), prologue=1, residences=residences)
-    assert program.prepared_bytes == 64
+    assert program.memory["prepared"] == 64
     for value in (0, 1, 1, 2):
         storage.write(np.full(4, value, "float32"))
         assert program.run([])[0].tolist() == [value] * 4

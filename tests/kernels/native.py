@@ -14,10 +14,7 @@ def run(name, inputs, outputs, /, *, seed=0, step=0, threads=(1, 2), **attribute
     """
     inputs = [np.asarray(x, order="C") for x in inputs]
     specs = [(x.shape, x.dtype.name) for x in inputs] + [(tuple(s), np.dtype(d).name) for s, d in outputs]
-    buffers = [("external", dtype, shape, None) for shape, dtype in specs]
-    ins = list(range(len(inputs)))
-    outs = list(range(len(inputs), len(specs)))
-    program = _core.Program(buffers, [(name, ins, outs, attributes)], ins, outs, 0, 1)
+    program = program_of(name, specs[: len(inputs)], specs[len(inputs) :], attributes)
     stored = _stored(name, inputs, specs, attributes)
     before = _core.num_threads()
     try:
@@ -25,7 +22,7 @@ def run(name, inputs, outputs, /, *, seed=0, step=0, threads=(1, 2), **attribute
         for count in threads:
             _core.set_num_threads(count)
             results.append(program.run(inputs, seed, step))
-            if stored.prepared_bytes:
+            if stored.memory["prepared"]:
                 stored.run([], seed, step)
                 results.append(stored.run([], seed, step))
     finally:
@@ -34,6 +31,13 @@ def run(name, inputs, outputs, /, *, seed=0, step=0, threads=(1, 2), **attribute
         same = all(other.tobytes() == first.tobytes() for other in others)
         assert same, f"{name}: {threads} threads give different bits"
     return results[0]
+
+
+def program_of(name, inputs, outputs, attributes):
+    """The instruction on operands of its caller: a ``(shape, dtype)`` for each."""
+    buffers = [("external", dtype, shape, None) for shape, dtype in [*inputs, *outputs]]
+    ins, outs = list(range(len(inputs))), list(range(len(inputs), len(buffers)))
+    return _core.Program(buffers, [(name, ins, outs, attributes)], ins, outs, 0, 1)
 
 
 def _stored(name, inputs, specs, attributes):

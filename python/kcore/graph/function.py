@@ -79,6 +79,7 @@ class Function:
         self._phase_input = given[0] if given else None
         self._dtypes = [np.dtype(t.dtype) for t in self.inputs]
         self._programs: OrderedDict[tuple, Compiled] = OrderedDict()
+        self._feed_bytes = 0  # of the largest feed that it has run on
         self._lock = threading.Lock()
 
     def __call__(self, inputs: Sequence[Any] = (), training: bool = False) -> list[np.ndarray]:
@@ -104,6 +105,7 @@ class Function:
         Yields, every now and then, the results of the calls since, stacked: the first axis counts calls.
         """
         compiled = self.compiled(shapes, training)
+        self._feed_bytes = max(self._feed_bytes, feed.bytes)
         run, position = compiled.plan.program.run_batches, self._position
         counted = compiled.random and position is None
         while feed.remaining:
@@ -162,6 +164,12 @@ class Function:
         planned = plan(instructions, list(feeds.values()), outputs, list(zip(variables, values, strict=True)))
         random = any(_is_random(node) for i in instructions for node in i.nodes)
         return Compiled(planned, planned.program.run, random, time.perf_counter() - start)
+
+    def memory(self) -> dict[str, int]:
+        """What it has taken to run, in bytes: its programs, one run of each at a time (see ``report.memory``), and the
+        batches of ``run_batches``."""
+        parts = report.memory([compiled.plan for compiled in self._programs.values()])
+        return {**parts, "batches": self._feed_bytes}
 
     def describe(self, shapes: Sequence[tuple[int, ...]], training: bool = False) -> str:
         """The program for these input shapes as text: instructions, operands, bytes and FLOPs."""

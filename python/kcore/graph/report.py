@@ -31,28 +31,25 @@ def describe(plan: Plan, seconds: np.ndarray | None = None) -> str:
         lines.append(
             f"{i:4d}{mark} {instruction.name} [{instruction}]  {cost}\n        {ins or '-'} -> {outs}"
         )
-    summary = (
-        f"{len(lines)} instructions, arena {_scaled(plan.arena_bytes)}B "
-        f"({_scaled(plan.live_bytes)}B live), prepared {_scaled(plan.program.prepared_bytes)}B, "
-        f"{_scaled(sum(flops))}FLOP"
-    )
+    sizes = ", ".join(f"{kind} {_scaled(size)}B" for kind, size in memory([plan]).items())
+    summary = f"{len(lines)} instructions, {_scaled(sum(flops))}FLOP, memory: {sizes}"
     if seconds is not None:
         summary += f", {total * 1e6:.1f} us"
     return "\n".join([summary, *lines])
 
 
 def memory(plans: Sequence[Plan]) -> dict[str, int]:
-    """The bytes that these programs plan for, one run at a time; kernels' scratch memory comes on top."""
-    storages = {
-        id(detail): math.prod(shape) * np.dtype(dtype).itemsize
-        for plan in plans
-        for residence, dtype, shape, detail in plan.buffers
-        if residence == "storage"
-    }
+    """The bytes that these programs take, one run at a time: of the arenas, of kernels' workspaces, of what is
+    prepared, of all threads' scratch memory, and of variables and constants."""
+    programs = [plan.program for plan in plans]
+    parts = [program.memory for program in programs]
+    storages = {id(s): s for program in programs for s in program.storages}.values()
     return {
-        "arenas": sum(plan.arena_bytes for plan in plans),
-        "prepared": sum(plan.program.prepared_bytes for plan in plans),
-        "storages": sum(storages.values()),
+        "arena": sum(part["arena"] for part in parts),
+        "workspace": sum(part["workspace"] for part in parts),
+        "prepared": sum(part["prepared"] for part in parts),
+        "scratch": max((part["scratch"] for part in parts), default=0),
+        "variables": sum(math.prod(s.shape) * np.dtype(s.dtype).itemsize for s in storages),
     }
 
 

@@ -212,7 +212,11 @@ class Adam(_Moments):
 
     def initial_slot(self, name: str, weight: Variable) -> Any:
         # In files of Keras 2 a maximum that is not kept has one element.
-        return np.zeros(weight.shape if name != "vhat" or self.amsgrad else (1,), weight.dtype)
+        return (
+            super().initial_slot(name, weight)
+            if name != "vhat" or self.amsgrad
+            else np.zeros(1, weight.dtype)
+        )
 
     def update(self, w: Any, g: Any, slot: Slot) -> Any:
         rate = self.rate * ops.sqrt(1.0 - self.beta_2**self.step) / (1.0 - self.beta_1**self.step)

@@ -1,0 +1,95 @@
+"""What instructions say that their kernels take of the threads' scratch memory, beside what they take."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+from native import program_of
+
+from kcore import _core
+
+PAGE = 4096
+
+
+def matmul(m, n, k, **attributes):
+    a = (k, m) if attributes.get("transpose_a") else (m, k)
+    b = (n, k) if attributes.get("transpose_b") else (k, n)
+    return "matmul", [a, b], [(m, n)], attributes
+
+
+def convolution(batch, size, channels, filters, kernel=3, **attributes):
+    out = (size - kernel) // attributes.get("strides", [1])[0] + 1
+    x, y = (batch, size, size, channels), (batch, out, out, filters)
+    return x, (kernel, kernel, channels, filters), y, attributes
+
+
+def forward(*args, **options):
+    x, kernel, y, attributes = convolution(*args, **options)
+    return "conv2d", [x, kernel], [y], attributes
+
+
+def data_gradient(*args, **options):
+    x, kernel, y, attributes = convolution(*args, **options)
+    return "conv2d_data_gradient", [y, kernel], [x], attributes
+
+
+def weight_gradient(*args, **options):
+    x, kernel, y, attributes = convolution(*args, **options)
+    return "conv2d_weight_gradient", [x, y], [kernel], attributes
+
+
+CASES = [
+    matmul(450, 700, 500),  # blocks
+    matmul(901, 333, 90, transpose_b=True),
+    matmul(200, 500, 700, transpose_a=True),
+    matmul(40, 900, 2000, transpose_b=True),  # sums over lanes
+    matmul(40, 900, 2000, transpose_a=True, transpose_b=True),
+    matmul(900, 10, 800),
+    matmul(901, 10, 128, transpose_a=True),  # narrow
+    matmul(8, 900, 900),  # streams
+    ("matmul", [(9, 70, 80), (9, 80, 90)], [(9, 70, 90)], {}),  # a batch shared out
+    ("matmul", [(2, 500, 300), (2, 300, 400)], [(2, 500, 400)], {}),  # item by item
+    forward(4, 30, 32, 40),  # by Winograd's transforms
+    forward(4, 30, 3, 40, 5),
+    forward(4, 30, 16, 24, strides=[2, 2]),
+    forward(1, 7, 512, 700, 1),  # a matrix product
+    data_gradient(4, 30, 32, 40),
+    data_gradient(4, 30, 16, 24, strides=[2, 2]),
+    data_gradient(1, 7, 512, 700, 1),
+    weight_gradient(4, 30, 32, 40),
+    weight_gradient(4, 12, 256, 200),
+    weight_gradient(4, 30, 3, 40, 5),
+]
+
+
+@pytest.fixture(params=[1, 2])
+def threads(request):
+    before = _core.num_threads()
+    _core.set_num_threads(request.param)
+    yield _core.num_threads()
+    _core.set_num_threads(before)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c[0]} {c[1]}")
+def test_kernels_take_the_scratch_memory_that_is_announced(case, dtype, threads):
+    name, inputs, outputs, attributes = case
+    compiled = program_of(name, *([(x, dtype) for x in shapes] for shapes in (inputs, outputs)), attributes)
+    xs = [np.ones(shape, dtype) for shape in inputs]
+    before, taken = _core.scratch_bytes(), []
+
+    def run():  # in a thread that holds no scratch memory yet, nor does its team
+        compiled.run(xs)
+        taken.append(_core.scratch_bytes() - before)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    deadline = time.monotonic() + 10
+    while _core.scratch_bytes() != before and time.monotonic() < deadline:
+        time.sleep(0.001)  # its team ends after it
+    assert _core.scratch_bytes() == before
+    announced = compiled.memory["scratch"]
+    assert taken[0] <= announced + 4 * threads * PAGE
+    assert announced <= 1.1 * taken[0] + 4 * threads * PAGE
