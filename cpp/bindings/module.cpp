@@ -453,8 +453,9 @@ PYBIND11_MODULE(_core, module) {
       .def("take", &take_batch, "The next batch; its arrays stay until the call after the next.")
       .def_property_readonly("remaining",
                              [](const RowFeed& self) { return self.feed->remaining(); })
-      .def_property_readonly("bytes", [](const RowFeed& self) { return self.feed->bytes(); },
-                             "Of the memory that batches are gathered in.")
+      .def_property_readonly(
+          "bytes", [](const RowFeed& self) { return self.feed->bytes(); },
+          "Of the memory that batches are gathered in.")
       .def("close", [](RowFeed& self) { self.feed->close(); });
 
   module.def("isa", [] { return isa_name(active_isa()); });

@@ -936,8 +936,8 @@ Way way_of(const ElementwisePlan& plan, const void* const* inputs, void* const* 
   return plan.program[s].output == o ? Way::direct : Way::copied;
 }
 
-// How a task's scratch memory is divided: a block for each slot, then for each broadcast input, then
-// a source for each register.
+// How a task's scratch memory is divided: a block for each slot, then for each broadcast input,
+// then a source for each register.
 struct Division {
   std::int64_t slot_bytes, input_bytes, total;
 };
@@ -973,8 +973,7 @@ void evaluate_range(const ElementwisePlan& plan, const void* const* inputs, void
     if (ways[o] == Way::streamed && block > kStreamedBlock) block = kStreamedBlock;
   }
   const auto [slot_bytes, input_bytes, scratch_bytes] = divide(plan, block);
-  std::byte* memory =
-      thread_scratch(Scratch::elementwise, static_cast<std::size_t>(scratch_bytes));
+  std::byte* memory = thread_scratch(Scratch::elementwise, static_cast<std::size_t>(scratch_bytes));
   std::byte* slots = memory;
   std::byte* buffers[ElementwisePlan::kMaxOperands];
   memory += plan.slots * slot_bytes;

@@ -141,6 +141,8 @@ class Elementwise final : public Instruction {
     elementwise_kernels().evaluate(plan_, inputs, outputs);
   }
 
+  bool in_place() const override { return true; }
+
   ScratchNeed scratch() const override { return elementwise_kernels().scratch(plan_); }
 
   double flops() const override {

@@ -157,6 +157,7 @@ Program::Program(std::vector<Buffer> buffers, const std::vector<InstructionSpec>
                                              operands(spec.outputs), spec.attributes));
     workspace_bytes_ = std::max(workspace_bytes_, instructions_.back()->workspace_bytes());
   }
+  check_overlaps(instructions);
   collect_storages(instructions);
   check_prologue(instructions);
   plan_preparation(instructions);
@@ -188,6 +189,50 @@ void Program::collect_storages(const std::vector<InstructionSpec>& instructions)
 
 int Program::root(int slot) const {
   return buffers_[slot].residence == Residence::view ? buffers_[slot].base : slot;
+}
+
+// Whether two slots share a byte.
+bool Program::overlap(int one, int other) const {
+  const Buffer &a = buffers_[root(one)], &b = buffers_[root(other)];
+  const std::int64_t a_bytes = checked_bytes(a.dtype, a.shape);
+  const std::int64_t b_bytes = checked_bytes(b.dtype, b.shape);
+  if (a.residence != b.residence || a_bytes == 0 || b_bytes == 0) return false;
+  switch (a.residence) {
+    case Residence::arena:
+    case Residence::prepared:
+      return a.offset < b.offset + b_bytes && b.offset < a.offset + a_bytes;
+    case Residence::storage:
+      return a.storage == b.storage;
+    default:
+      return &a == &b;
+  }
+}
+
+// What an instruction writes is nothing that it reads or writes besides, so that no kernel has to
+// expect it.
+void Program::check_overlaps(const std::vector<InstructionSpec>& instructions) const {
+  const auto in_place = [&](int input, int output) {
+    const Buffer &x = buffers_[input], &y = buffers_[output];
+    return buffers_[root(input)].offset == buffers_[root(output)].offset &&
+           dtype_bytes(x.dtype) == dtype_bytes(y.dtype) &&
+           checked_bytes(x.dtype, x.shape) == checked_bytes(y.dtype, y.shape);
+  };
+  for (std::size_t i = 0; i < instructions.size(); ++i) {
+    const InstructionSpec& spec = instructions[i];
+    for (std::size_t o = 0; o < spec.outputs.size(); ++o) {
+      const int output = spec.outputs[o];
+      for (std::size_t other = 0; other < o; ++other) {
+        require(!overlap(output, spec.outputs[other]), spec.name + ": outputs " +
+                                                           std::to_string(other) + " and " +
+                                                           std::to_string(o) + " overlap");
+      }
+      for (const int input : spec.inputs) {
+        require(
+            !overlap(output, input) || (instructions_[i]->in_place() && in_place(input, output)),
+            spec.name + ": output " + std::to_string(o) + " overlaps what is read");
+      }
+    }
+  }
 }
 
 // Whether what lies there stays the same until somebody else writes to a storage.

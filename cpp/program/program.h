@@ -116,9 +116,11 @@ class Program {
   std::unique_ptr<Context> acquire() const;
   void release(std::unique_ptr<Context> context) const;
   void collect_storages(const std::vector<InstructionSpec>& instructions);
+  void check_overlaps(const std::vector<InstructionSpec>& instructions) const;
   void check_prologue(const std::vector<InstructionSpec>& instructions) const;
   void plan_preparation(const std::vector<InstructionSpec>& instructions);
   int root(int slot) const;
+  bool overlap(int one, int other) const;
   bool lasting(int slot) const;
   bool up_to_date(const Prepared& prepared) const;
   void take_prepared(Context& context) const;

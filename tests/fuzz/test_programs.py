@@ -158,6 +158,37 @@ def test_run_refuses_what_does_not_fit():
         program.run([good, good])
 
 
+NEGATE = {"ops": ["negative"], "args": [0, -1, -1], "constants": [], "constant_dtypes": [], "stores": [1]}
+
+
+@pytest.mark.parametrize(
+    ("name", "attributes", "places", "message"),
+    [
+        ("top_k", {}, (0, 64, 80), "outputs 0 and 1 overlap"),
+        ("top_k", {}, (0, 64, 32), "output 1 overlaps what is read"),
+        ("reshape", {}, (0, 32), "output 0 overlaps what is read"),
+        ("reshape", {}, (0, 0), "output 0 overlaps what is read"),
+        ("elementwise", NEGATE, (0, 32), "output 0 overlaps what is read"),
+        ("elementwise", NEGATE, (0, 0), None),  # in place
+        ("reshape", {}, (0, 64), None),
+        ("top_k", {}, (0, 64, 96), None),
+    ],
+)
+def test_programs_refuse_to_write_what_they_read(name, attributes, places, message):
+    """``places``: offsets in the arena of an input of 64 bytes and the outputs."""
+    taken = [
+        ("float32", (16,)),
+        *([("float32", (8,)), ("int32", (8,))] if name == "top_k" else [("float32", (16,))]),
+    ]
+    buffers = [("arena", *spec, place) for spec, place in zip(taken, places, strict=True)]
+    arguments = (buffers, [(name, [0], list(range(1, len(places))), attributes)], [], [], 128, 1)
+    if message is None:
+        _core.Program(*arguments).run([])
+    else:
+        with pytest.raises(ValueError, match=message):
+            _core.Program(*arguments)
+
+
 def test_storage_refuses_what_does_not_fit():
     storage = _core.Storage("float32", (2, 2))
     with pytest.raises(ValueError, match=r"value must be float32 of shape \(2, 2\)"):
