@@ -158,11 +158,15 @@ class OrderedEnqueuer(SequenceEnqueuer):
         self._begin_pass()
 
     def _make_executor(self) -> Executor:
+        import multiprocessing
         from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
         if not self.use_multiprocessing:
             return ThreadPoolExecutor(self._workers, thread_name_prefix="kcore-sequence")
-        return ProcessPoolExecutor(self._workers, initializer=_set_worker_sequence, initargs=(self.sequence,))
+        # Workers that are forked have the sequence as it is, and ignore Ctrl-C from their first moment on; from a
+        # server of forks, Python's own choice since 3.14, it would have to be pickled, and Ctrl-C ends that server.
+        context = multiprocessing.get_context("fork")
+        return ProcessPoolExecutor(self._workers, context, _set_worker_sequence, (self.sequence,))
 
     def _begin_pass(self) -> None:
         # Worker processes copied the sequence as it was before on_epoch_end(), so each pass has its own.
