@@ -3,6 +3,9 @@
 // and infinity). Y = A' [(G g G') * (B' d B)] A, where * multiplies elements and sums channels:
 // 36 matrix products of (tiles x channels) by (channels x filters).
 //
+// A few small images have too few such tiles for the products, and the kernel's 36 points take
+// longer to read than its 9 taps: they are cut by F(2x2, 3x3), 16 products instead of 36.
+//
 // A task transforms a block of tiles, multiplies and transforms back one panel of filters after
 // another, all within the second-level cache.
 //
@@ -16,21 +19,25 @@ namespace {
 
 using V = Vec<float>;
 
-constexpr int kTile = 6;  // inputs of a tile along an axis
-constexpr int kOut = 4;   // outputs
-constexpr int kPoints = kTile * kTile;
 constexpr std::int64_t kCols = kBlockCols<float>;
 constexpr std::int64_t kWide = kWidth<float>;
 constexpr std::int64_t kSourceBytes = 540 << 10;  // of a block's transformed inputs
 constexpr std::int64_t kMaxBlockTiles = 56;
 constexpr std::int64_t kTasks = 32;
+constexpr std::int64_t kSmallChannels = 32;  // that F(2x2) is worth its transforms for
 
-// B' d, by pairs: the points 1 and 2, the points 3 and 4, the first and the last. Each pair shares
-// its sums, and a third of a tile's points at a time stays in registers.
-struct InputTransform {
-  static constexpr int kSize = kTile;
+// F(4x4, 3x3) of one axis. B' d goes by pairs: the first and the last point, the points 1 and 2,
+// the points 3 and 4. Each pair shares its sums, and a third of a tile's points at a time stays in
+// registers.
+struct Large {
+  static constexpr int kOut = 4;       // outputs of a tile
+  static constexpr int kTile = 6;      // points
+  static constexpr int kSize = kTile;  // inputs
+  static constexpr int kPoints = kTile * kTile;
+  static constexpr int kLow[] = {0, 1, 3}, kHigh[] = {5, 2, 4};  // the points of a pair
+
   template <int Pair>
-  KCORE_INLINE void pair(const V (&d)[kTile], V& low, V& high) {
+  KCORE_INLINE void pair(const V (&d)[kSize], V& low, V& high) {
     if constexpr (Pair == 0) {
       low = 4.0f * d[0] - 5.0f * d[2] + d[4];
       high = 4.0f * d[1] - 5.0f * d[3] + d[5];
@@ -41,33 +48,66 @@ struct InputTransform {
       high = even - odd;
     }
   }
+
+  // A' m.
+  KCORE_INLINE void output(const V (&m)[kTile], V (&y)[kOut]) {
+    const V s = m[1] + m[2], d = m[1] - m[2], p = m[3] + m[4], q = m[3] - m[4];
+    y[0] = m[0] + s + p;
+    y[1] = d + 2.0f * q;
+    y[2] = s + 4.0f * p;
+    y[3] = d + 8.0f * q + m[5];
+  }
+
+  // G g.
+  KCORE_INLINE void kernel(const V (&g)[3], V (&u)[kTile]) {
+    const V even = g[0] + g[2], far = (1.0f / 24) * g[0] + (1.0f / 6) * g[2];
+    u[0] = 0.25f * g[0];
+    u[1] = (-1.0f / 6) * (even + g[1]);
+    u[2] = (-1.0f / 6) * (even - g[1]);
+    u[3] = far + (1.0f / 12) * g[1];
+    u[4] = far - (1.0f / 12) * g[1];
+    u[5] = g[2];
+  }
 };
 
-// A' m.
-KCORE_INLINE void transform_output(const V (&m)[kTile], V (&y)[kOut]) {
-  const V s = m[1] + m[2], d = m[1] - m[2], p = m[3] + m[4], q = m[3] - m[4];
-  y[0] = m[0] + s + p;
-  y[1] = d + 2.0f * q;
-  y[2] = s + 4.0f * p;
-  y[3] = d + 8.0f * q + m[5];
-}
+// F(2x2, 3x3), points 0, 1, -1 and infinity.
+struct Small {
+  static constexpr int kOut = 2;
+  static constexpr int kTile = 4;
+  static constexpr int kSize = kTile;
+  static constexpr int kPoints = kTile * kTile;
+  static constexpr int kLow[] = {0, 1}, kHigh[] = {3, 2};
 
-// G g.
-KCORE_INLINE void transform_kernel(const V (&g)[3], V (&u)[kTile]) {
-  const V even = g[0] + g[2], far = (1.0f / 24) * g[0] + (1.0f / 6) * g[2];
-  u[0] = 0.25f * g[0];
-  u[1] = (-1.0f / 6) * (even + g[1]);
-  u[2] = (-1.0f / 6) * (even - g[1]);
-  u[3] = far + (1.0f / 12) * g[1];
-  u[4] = far - (1.0f / 12) * g[1];
-  u[5] = g[2];
-}
+  template <int Pair>
+  KCORE_INLINE void pair(const V (&d)[kSize], V& low, V& high) {
+    if constexpr (Pair == 0) {
+      low = d[0] - d[2];
+      high = d[1] - d[3];
+    } else {
+      low = d[1] + d[2];
+      high = d[2] - d[1];
+    }
+  }
 
-// A y, by the same pairs.
-struct GradientTransform {
+  KCORE_INLINE void output(const V (&m)[kTile], V (&y)[kOut]) {
+    y[0] = m[0] + m[1] + m[2];
+    y[1] = m[1] - m[2] - m[3];
+  }
+
+  KCORE_INLINE void kernel(const V (&g)[3], V (&u)[kTile]) {
+    const V even = 0.5f * (g[0] + g[2]), odd = 0.5f * g[1];
+    u[0] = g[0];
+    u[1] = even + odd;
+    u[2] = even - odd;
+    u[3] = g[2];
+  }
+};
+
+// A y of F(4x4, 3x3), by the same pairs.
+struct GradientTransform : Large {
   static constexpr int kSize = kOut;
   template <int Pair>
-  KCORE_INLINE void pair(const V (&y)[kOut], V& low, V& high) {
+  KCORE_INLINE void pair(const V (&y)[kSize], V& low, V& high) {
     if constexpr (Pair == 0) {
       low = y[0];
       high = y[3];
@@ -80,11 +120,8 @@ struct GradientTransform {
   }
 };
 
-// The first and the second point of a pair.
-constexpr int kLow[3] = {0, 1, 3}, kHigh[3] = {kTile - 1, 2, 4};
-
-// G' u.
-KCORE_INLINE void transform_sums(const V (&u)[kTile], V (&g)[3]) {
+// G' u of F(4x4, 3x3).
+KCORE_INLINE void transform_sums(const V (&u)[Large::kTile], V (&g)[3]) {
   const V near = (1.0f / 6) * (u[1] + u[2]), far = u[3] + u[4];
   g[0] = 0.25f * u[0] - near + (1.0f / 24) * far;
   g[1] = (1.0f / 6) * (u[2] - u[1]) + (1.0f / 12) * (u[3] - u[4]);
@@ -96,8 +133,10 @@ struct Tiles {
   std::int64_t rows, cols, count;  // of an image; of all images
 };
 
+template <class Form>
 Tiles cover(const Grid& grid) {
-  const std::int64_t rows = ceil_div(grid.rows.out, kOut), cols = ceil_div(grid.cols.out, kOut);
+  const std::int64_t rows = ceil_div(grid.rows.out, Form::kOut);
+  const std::int64_t cols = ceil_div(grid.cols.out, Form::kOut);
   return {rows, cols, grid.batch * rows * cols};
 }
 
@@ -122,32 +161,35 @@ KCORE_INLINE std::int64_t point_pitch(std::int64_t elements) {
   return (ceil_div(elements, line) | 1) * line;
 }
 
+template <class Form>
 Plan make_plan(const Product<float>& product) {
   Plan plan;
-  plan.tiles = cover(product.grid);
+  plan.tiles = cover<Form>(product.grid);
   plan.stride = tile_stride(product.depth_channels);
-  const std::int64_t affordable = kSourceBytes / (kPoints * plan.stride * 4);
-  const std::int64_t wanted =
-      min(min(affordable, kMaxBlockTiles), ceil_div(plan.tiles.count, kTasks));
-  plan.block = max(wanted / kBlockRows, 1) * kBlockRows;
-  plan.block = min(plan.block, max(plan.tiles.count, 1));
+  // Whole tiles of the micro-kernel, two at least: each block reads all of the kernel.
+  const std::int64_t affordable =
+      min(kSourceBytes / (Form::kPoints * plan.stride * 4), kMaxBlockTiles) / kBlockRows;
+  const std::int64_t wanted = max(2, ceil_div(plan.tiles.count, kTasks) / kBlockRows);
+  plan.block = balanced(plan.tiles.count, max(min(affordable, wanted), 1) * kBlockRows);
   plan.blocks = ceil_div(plan.tiles.count, plan.block);
   plan.pitch = point_pitch(plan.block * plan.stride);
   plan.sums_pitch = point_pitch(plan.block * kCols);
   return plan;
 }
 
+template <class Form>
 std::int64_t thread_elements(const Product<float>& product, const Plan& plan) {
-  return kPoints * (plan.pitch + plan.sums_pitch) + round_up(product.depth_channels, kWide);
+  return Form::kPoints * (plan.pitch + plan.sums_pitch) + round_up(product.depth_channels, kWide);
 }
 
 struct TilePlace {
   std::int64_t image, row, col;  // of the first output
 };
 
+template <class Form>
 KCORE_INLINE TilePlace place(const Tiles& tiles, std::int64_t tile) {
   const std::int64_t rest = tile / tiles.cols;
-  return {rest / tiles.rows, rest % tiles.rows * kOut, tile % tiles.cols * kOut};
+  return {rest / tiles.rows, rest % tiles.rows * Form::kOut, tile % tiles.cols * Form::kOut};
 }
 
 // A square of Size x Size pixels from the given place of an image on; `zeros` where it is outside.
@@ -163,14 +205,15 @@ void find_pixels(const float* image, std::int64_t rows, std::int64_t cols, std::
   }
 }
 
-// Transforms a column of a tile and stores its six points, `pitch` apart.
+// Transforms a column of a tile and stores its points, `pitch` apart.
 template <class Transform, int Pair = 0>
 KCORE_INLINE void transform_column(const V (&d)[Transform::kSize], float* out, std::int64_t pitch) {
   V low, high;
   Transform::template pair<Pair>(d, low, high);
-  store(out + kLow[Pair] * kTile * pitch, low);
-  store(out + kHigh[Pair] * kTile * pitch, high);
-  if constexpr (Pair < 2) transform_column<Transform, Pair + 1>(d, out, pitch);
+  store(out + Transform::kLow[Pair] * Transform::kTile * pitch, low);
+  store(out + Transform::kHigh[Pair] * Transform::kTile * pitch, high);
+  if constexpr (2 * Pair + 2 < Transform::kTile)
+    transform_column<Transform, Pair + 1>(d, out, pitch);
 }
 
 // Transforms one vector of channels of a square of pixels; point p goes to out + p * pitch.
@@ -186,9 +229,10 @@ KCORE_INLINE void transform_square(const float* const (&pixels)[Transform::kSize
     for (int j = 0; j < size; ++j) d[j] = load_at(pixels[i][j]);
     Transform::template pair<Pair>(d, low[i], high[i]);
   }
-  transform_column<Transform>(low, out + kLow[Pair] * pitch, pitch);
-  transform_column<Transform>(high, out + kHigh[Pair] * pitch, pitch);
-  if constexpr (Pair < 2) transform_square<Transform, Pair + 1>(pixels, load_at, out, pitch);
+  transform_column<Transform>(low, out + Transform::kLow[Pair] * pitch, pitch);
+  transform_column<Transform>(high, out + Transform::kHigh[Pair] * pitch, pitch);
+  if constexpr (2 * Pair + 2 < Transform::kTile)
+    transform_square<Transform, Pair + 1>(pixels, load_at, out, pitch);
 }
 
 // The same for `channels` of them; the last vector ends in zeros.
@@ -208,14 +252,15 @@ void transform_pixels(const float* const (&pixels)[Transform::kSize][Transform::
 }
 
 // The inputs of one tile, transformed.
+template <class Form>
 void transform_tile(const Grid& grid, const TilePlace& at, const float* source, const float* zeros,
                     float* out, std::int64_t pitch) {
   const std::int64_t channels = grid.source_channels;
-  const float* pixels[kTile][kTile];
+  const float* pixels[Form::kTile][Form::kTile];
   find_pixels(source + at.image * grid.rows.source * grid.cols.source * channels, grid.rows.source,
               grid.cols.source, channels, grid.rows.origin + at.row, grid.cols.origin + at.col,
               zeros, pixels);
-  transform_pixels<InputTransform>(pixels, channels, out, pitch);
+  transform_pixels<Form>(pixels, channels, out, pitch);
 }
 
 // The greatest of a window's four pixels, the first of them or the first NaN; and which it is.
@@ -237,10 +282,12 @@ KCORE_INLINE void pool_window(const V (&window)[4], std::int64_t lanes, float* p
   std::memcpy(place, &bytes, static_cast<std::size_t>(lanes));
 }
 
-// The outputs of one tile in one panel from its 36 sums, `pitch` apart.
+// The outputs of one tile in one panel from the sums of its points, `pitch` apart.
+template <class Form>
 void finish_tile(const Product<float>& product, const TilePlace& at, const float* sums,
                  std::int64_t pitch, std::int64_t column, const Epilogue<float>& epilogue,
                  float* out) {
+  constexpr int kTile = Form::kTile, kOut = Form::kOut;
   const Axis &rows = product.grid.rows, &cols = product.grid.cols;
   const std::int64_t filters = product.group_columns;
   const std::int64_t row_pitch = rows.out_step * product.out_cols * filters;
@@ -261,7 +308,7 @@ void finish_tile(const Product<float>& product, const TilePlace& at, const float
       V m[kTile];
 #pragma GCC unroll 6
       for (int v = 0; v < kTile; ++v) m[v] = load(sums + (u * kTile + v) * pitch + j);
-      transform_output(m, rows_done[u]);
+      Form::output(m, rows_done[u]);
     }
     const V offset =
         epilogue.bias == nullptr ? V{} : load_partial(epilogue.bias + column + j, lanes);
@@ -271,7 +318,7 @@ void finish_tile(const Product<float>& product, const TilePlace& at, const float
       V m[kTile], y[kOut];
 #pragma GCC unroll 6
       for (int u = 0; u < kTile; ++u) m[u] = rows_done[u][v];
-      transform_output(m, y);
+      Form::output(m, y);
 #pragma GCC unroll 4
       for (int u = 0; u < kOut; ++u) {
         y[u] += offset;
@@ -315,9 +362,11 @@ void finish_tile(const Product<float>& product, const TilePlace& at, const float
   }
 }
 
-// `count` channels of 3 x 3 taps, each kCols wide, to 36 points `pitch` apart.
+// `count` channels of 3 x 3 taps, each kCols wide, to points `pitch` apart.
+template <class Form>
 void transform_taps(const float* taps, std::int64_t tap_pitch, std::int64_t count, float* out,
                     std::int64_t pitch) {
+  constexpr int kTile = Form::kTile;
   for (std::int64_t i = 0; i < count * kCols; i += kWide) {
     V rows[3][kTile];
 #pragma GCC unroll 3
@@ -325,51 +374,58 @@ void transform_taps(const float* taps, std::int64_t tap_pitch, std::int64_t coun
       V g[3];
 #pragma GCC unroll 3
       for (int v = 0; v < 3; ++v) g[v] = load(taps + (u * 3 + v) * tap_pitch + i);
-      transform_kernel(g, rows[u]);
+      Form::kernel(g, rows[u]);
     }
 #pragma GCC unroll 6
     for (int v = 0; v < kTile; ++v) {
       const V g[3] = {rows[0][v], rows[1][v], rows[2][v]};
       V points[kTile];
-      transform_kernel(g, points);
+      Form::kernel(g, points);
 #pragma GCC unroll 6
       for (int u = 0; u < kTile; ++u) store(out + (u * kTile + v) * pitch + i, points[u]);
     }
   }
 }
 
-}  // namespace
-
 // Whether there are 3 x 3 taps side by side, at least that many tiles, and little of them outside
 // of the outputs.
-static bool tiles_well(const Grid& grid, std::int64_t least) {
+template <class Form>
+bool tiles_well(const Grid& grid, std::int64_t least) {
   const Axis &rows = grid.rows, &cols = grid.cols;
   if (rows.taps != 3 || cols.taps != 3 || rows.tap_step != 1 || cols.tap_step != 1 ||
       rows.step != 1 || cols.step != 1) {
     return false;
   }
-  const std::int64_t tiles = cover(grid).count;
-  return tiles >= least && tiles * kOut * kOut <= 2 * grid.batch * rows.out * cols.out;
+  const std::int64_t tiles = cover<Form>(grid).count;
+  return tiles >= least && tiles * Form::kOut * Form::kOut <= 2 * grid.batch * rows.out * cols.out;
 }
 
 // With 4 channels on either side the direct way is faster, with 8 it takes 1.1 to 2.4 times as
 // long; with 8 tiles 0.9 times, as the transform of the kernel is most of the work.
-bool winograd_suits(const Product<float>& product) {
+bool suits_large(const Product<float>& product) {
   return product.groups == 1 && product.depth_channels >= 8 && product.group_columns >= 8 &&
-         tiles_well(product.grid, 12);
+         tiles_well<Large>(product.grid, 12);
 }
 
-// Too little work for a team: a quarter of the products, and as much again for the transforms.
-static bool is_parallel(const Product<float>& product) {
-  return product.flops() >= 2 * kParallelFlops;
+// A gradient's kernel is never transformed beforehand, which takes as long as these products save.
+bool suits_small(const Product<float>& product) {
+  return product.groups == 1 && !product.transposed && product.depth_channels >= kSmallChannels &&
+         product.group_columns >= kSmallChannels && tiles_well<Small>(product.grid, 8);
 }
 
-std::int64_t winograd_kernel_elements(const Product<float>& product) {
-  return product.panels() * kPoints * product.depth_channels * kCols;
+// Too little work for a team: fewer products, and about as much again for the transforms.
+template <class Form>
+bool is_parallel(const Product<float>& product) {
+  return product.flops() >= (Form::kOut == 4 ? 2 : 1) * kParallelFlops;
 }
 
-void winograd_transform_kernel(const Product<float>& product, const float* kernel,
-                               float* transformed) {
+template <class Form>
+std::int64_t kernel_elements(const Product<float>& product) {
+  return product.panels() * Form::kPoints * product.depth_channels * kCols;
+}
+
+template <class Form>
+void transform_all_taps(const Product<float>& product, const float* kernel, float* transformed) {
   constexpr std::int64_t grain = 16;  // channels of a task
   const std::int64_t channels = product.depth_channels, pieces = ceil_div(channels, grain);
   for_tasks(product.panels() * channels > 4 * grain, product.panels() * pieces,
@@ -381,14 +437,99 @@ void winograd_transform_kernel(const Product<float>& product, const float* kerne
                 pack_tap(product, kernel, tap / 3, tap % 3, panel, first, count,
                          taps + tap * grain * kCols);
               }
-              transform_taps(taps, grain * kCols, count,
-                             transformed + (panel * kPoints * channels + first) * kCols,
-                             channels * kCols);
+              transform_taps<Form>(taps, grain * kCols, count,
+                                   transformed + (panel * Form::kPoints * channels + first) * kCols,
+                                   channels * kCols);
             });
 }
 
+// Multiplies the transformed inputs of a block by one panel of the transformed kernel.
+template <class Form>
+void multiply_panel(const Product<float>& product, const Plan& plan, std::int64_t tiles,
+                    const float* inputs, const float* kernel, std::int64_t cols, float* sums) {
+  const std::int64_t channels = product.depth_channels;
+  Tile<float> tile{};
+  tile.depth = channels;
+  tile.a_stride = plan.stride;
+  tile.b_stride = kCols;
+  tile.c_stride = kCols;
+  tile.cols = round_up(cols, kWide);
+  const std::int64_t rows = balanced(tiles, kBlockRows);
+  const TileKernel<float> full = find_tile_kernel<float, ALayout::rows>(rows, tile.cols);
+  for (std::int64_t point = 0; point < Form::kPoints; ++point) {
+    tile.b = kernel + point * channels * kCols;
+    for (std::int64_t t = 0; t < tiles; t += rows) {
+      const std::int64_t used = min(rows, tiles - t);
+      tile.a = inputs + point * plan.pitch + t * plan.stride;
+      tile.c = sums + point * plan.sums_pitch + t * kCols;
+      (used == rows ? full : find_tile_kernel<float, ALayout::rows>(used, tile.cols))(tile);
+    }
+  }
+}
+
+template <class Form>
+void convolve(const Product<float>& product, const float* source, const float* transformed,
+              const Epilogue<float>& epilogue, float* out) {
+  const Plan plan = make_plan<Form>(product);
+  const std::int64_t channels = product.depth_channels, panels = product.panels();
+  const std::int64_t cuts = min(panels, max(1, kTasks / 2 / plan.blocks));
+  const std::int64_t cut_panels = ceil_div(panels, cuts);
+  for_tasks(is_parallel<Form>(product), plan.blocks * ceil_div(panels, cut_panels),
+            [&](std::int64_t task) {
+              const std::int64_t first = task % plan.blocks * plan.block;
+              const std::int64_t tiles = min(plan.block, plan.tiles.count - first);
+              float* inputs = reinterpret_cast<float*>(thread_scratch(
+                  Scratch::convolution,
+                  static_cast<std::size_t>(thread_elements<Form>(product, plan)) * sizeof(float)));
+              float* sums = inputs + Form::kPoints * plan.pitch;
+              float* zeros = sums + Form::kPoints * plan.sums_pitch;
+              clear(zeros, channels);
+              for (std::int64_t t = 0; t < tiles; ++t) {
+                transform_tile<Form>(product.grid, place<Form>(plan.tiles, first + t), source,
+                                     zeros, inputs + t * plan.stride, plan.pitch);
+              }
+              const std::int64_t first_panel = task / plan.blocks * cut_panels;
+              for (std::int64_t panel = first_panel; panel < min(panels, first_panel + cut_panels);
+                   ++panel) {
+                const std::int64_t column = panel * kCols;
+                multiply_panel<Form>(product, plan, tiles, inputs,
+                                     transformed + panel * Form::kPoints * channels * kCols,
+                                     min(kCols, product.group_columns - column), sums);
+                for (std::int64_t t = 0; t < tiles; ++t) {
+                  finish_tile<Form>(product, place<Form>(plan.tiles, first + t), sums + t * kCols,
+                                    plan.sums_pitch, column, epilogue, out);
+                }
+              }
+            });
+}
+
+// f(Form{}) for the form that serves the product.
+template <class F>
+auto with_form(const Product<float>& product, const F& f) {
+  return suits_large(product) ? f(Large{}) : f(Small{});
+}
+
+}  // namespace
+
+bool winograd_suits(const Product<float>& product) {
+  return suits_large(product) || suits_small(product);
+}
+
+std::int64_t winograd_kernel_elements(const Product<float>& product) {
+  return with_form(product, [&](auto form) { return kernel_elements<decltype(form)>(product); });
+}
+
+void winograd_transform_kernel(const Product<float>& product, const float* kernel,
+                               float* transformed) {
+  with_form(product,
+            [&](auto form) { transform_all_taps<decltype(form)>(product, kernel, transformed); });
+}
+
 ConvolutionMemory winograd_transformed_memory(const Product<float>& product) {
-  return {0, thread_elements(product, make_plan(product)) * 4};
+  return with_form(product, [&](auto form) -> ConvolutionMemory {
+    using Form = decltype(form);
+    return {0, thread_elements<Form>(product, make_plan<Form>(product)) * 4};
+  });
 }
 
 ConvolutionMemory winograd_memory(const Product<float>& product) {
@@ -410,54 +551,14 @@ void winograd_transformed(const Product<float>& product, const float* source,
                           const float* transformed, const Epilogue<float>& epilogue, float* out,
                           void* /*memory*/) {
   if (product.grid.batch == 0) return;
-  const Plan plan = make_plan(product);
-  const std::int64_t channels = product.depth_channels, panels = product.panels();
-  const std::int64_t cuts = min(panels, max(1, kTasks / 2 / plan.blocks));
-  const std::int64_t cut_panels = ceil_div(panels, cuts);
-  for_tasks(
-      is_parallel(product), plan.blocks * ceil_div(panels, cut_panels), [&](std::int64_t task) {
-        const std::int64_t first = task % plan.blocks * plan.block;
-        const std::int64_t tiles = min(plan.block, plan.tiles.count - first);
-        float* inputs = reinterpret_cast<float*>(thread_scratch(
-            Scratch::convolution,
-            static_cast<std::size_t>(thread_elements(product, plan)) * sizeof(float)));
-        float* sums = inputs + kPoints * plan.pitch;
-        float* zeros = sums + kPoints * plan.sums_pitch;
-        clear(zeros, channels);
-        for (std::int64_t t = 0; t < tiles; ++t) {
-          transform_tile(product.grid, place(plan.tiles, first + t), source, zeros,
-                         inputs + t * plan.stride, plan.pitch);
-        }
-        const std::int64_t first_panel = task / plan.blocks * cut_panels;
-        for (std::int64_t panel = first_panel; panel < min(panels, first_panel + cut_panels);
-             ++panel) {
-          const std::int64_t column = panel * kCols;
-          Tile<float> tile{};
-          tile.depth = channels;
-          tile.a_stride = plan.stride;
-          tile.b_stride = kCols;
-          tile.c_stride = kCols;
-          tile.cols = min(kCols, round_up(product.group_columns - column, kWide));
-          const std::int64_t rows = balanced(tiles, kBlockRows);
-          const TileKernel<float> full = find_tile_kernel<float, ALayout::rows>(rows, tile.cols);
-          for (std::int64_t point = 0; point < kPoints; ++point) {
-            tile.b = transformed + (panel * kPoints + point) * channels * kCols;
-            for (std::int64_t t = 0; t < tiles; t += rows) {
-              const std::int64_t used = min(rows, tiles - t);
-              tile.a = inputs + point * plan.pitch + t * plan.stride;
-              tile.c = sums + point * plan.sums_pitch + t * kCols;
-              (used == rows ? full : find_tile_kernel<float, ALayout::rows>(used, tile.cols))(tile);
-            }
-          }
-          for (std::int64_t t = 0; t < tiles; ++t) {
-            finish_tile(product, place(plan.tiles, first + t), sums + t * kCols, plan.sums_pitch,
-                        column, epilogue, out);
-          }
-        }
-      });
+  with_form(product, [&](auto form) {
+    convolve<decltype(form)>(product, source, transformed, epilogue, out);
+  });
 }
 
 namespace {
+
+constexpr int kOut = Large::kOut, kTile = Large::kTile, kPoints = Large::kPoints;
 
 // One tile of dy, transformed.
 void transform_gradient_tile(const Product<float>& product, const TilePlace& at, const float* dy,
@@ -500,7 +601,8 @@ std::int64_t weight_tile_elements(const Product<float>& product) {
 // Tile `tile` of all becomes tile `slot` of the block.
 void transform_pair(const Product<float>& product, const WeightBlock& block, const TilePlace& at,
                     const float* x, const float* dy, std::int64_t slot) {
-  transform_tile(product.grid, at, x, block.zeros, block.x + slot * block.x_stride, block.x_pitch);
+  transform_tile<Large>(product.grid, at, x, block.zeros, block.x + slot * block.x_stride,
+                        block.x_pitch);
   transform_gradient_tile(product, at, dy, block.zeros, block.dy + slot * block.dy_stride,
                           block.dy_pitch);
 }
@@ -568,7 +670,7 @@ struct PiecePlan {
 
 PiecePlan make_piece_plan(const Product<float>& product, Workspace& workspace) {
   PiecePlan plan;
-  const std::int64_t tiles = cover(product.grid).count;
+  const std::int64_t tiles = cover<Large>(product.grid).count;
   const std::int64_t sums = kPoints * product.depth_channels * tile_stride(product.group_columns);
   plan.piece = ceil_div(tiles, max(1, min(kTasks, tiles / kMinPieceTiles)));
   plan.pieces = ceil_div(tiles, plan.piece);
@@ -591,13 +693,13 @@ void run_piece(const Product<float>& product, const PiecePlan& plan, std::int64_
       thread_scratch(Scratch::convolution, static_cast<std::size_t>(piece_bytes(product, plan)))};
   const WeightBlock block = make_weight_block(product, plan.block, scratch);
   clear(block.zeros, max(block.x_stride, block.dy_stride));
-  const Tiles all = cover(product.grid);
+  const Tiles all = cover<Large>(product.grid);
   const std::int64_t channels = product.depth_channels, rows = balanced(channels, kBlockRows);
   const std::int64_t begin = piece * plan.piece, end = min(all.count, begin + plan.piece);
   for (std::int64_t first = begin; first < end; first += plan.block) {
     const std::int64_t tiles = min(plan.block, end - first);
     for (std::int64_t t = 0; t < tiles; ++t) {
-      transform_pair(product, block, place(all, first + t), x, dy, t);
+      transform_pair(product, block, place<Large>(all, first + t), x, dy, t);
     }
     for (std::int64_t point = 0; point < kPoints; ++point) {
       for (std::int64_t row = 0; row < channels; row += rows) {
@@ -612,7 +714,7 @@ void run_pieces(const Product<float>& product, const float* x, const float* dy, 
                 Workspace& workspace) {
   const PiecePlan plan = make_piece_plan(product, workspace);
   const std::int64_t size = product.depth() * product.group_columns;
-  for_tasks(is_parallel(product), plan.pieces, [&](std::int64_t piece) {
+  for_tasks(is_parallel<Large>(product), plan.pieces, [&](std::int64_t piece) {
     float* out = piece == 0 ? dkernel : plan.partials + (piece - 1) * size;
     run_piece(product, plan, piece, x, dy, out);
   });
@@ -633,7 +735,7 @@ constexpr std::int64_t kGroupBytes = 8 << 20;  // of a group's transformed tiles
 // Many channels: their sums exceed a cache, so a large group of tiles is transformed and every
 // point's product is added to its sums once a group.
 std::int64_t group_tiles(const Product<float>& product) {
-  return balanced(cover(product.grid).count,
+  return balanced(cover<Large>(product.grid).count,
                   max(kGroupBytes / 4 / weight_tile_elements(product), 64));
 }
 
@@ -642,17 +744,17 @@ void run_groups(const Product<float>& product, const float* x, const float* dy, 
   const std::int64_t group = group_tiles(product), channels = product.depth_channels;
   const WeightBlock block = make_weight_block(product, group, workspace);
   clear(block.zeros, max(block.x_stride, block.dy_stride));
-  const Tiles all = cover(product.grid);
+  const Tiles all = cover<Large>(product.grid);
   const std::int64_t rows = balanced(channels, kBlockRows), bands = ceil_div(channels, rows);
   constexpr std::int64_t grain = 8;
   for (std::int64_t first = 0; first < all.count; first += group) {
     const std::int64_t tiles = min(group, all.count - first);
-    for_tasks(is_parallel(product), ceil_div(tiles, grain), [&](std::int64_t task) {
+    for_tasks(is_parallel<Large>(product), ceil_div(tiles, grain), [&](std::int64_t task) {
       for (std::int64_t t = task * grain; t < min(tiles, (task + 1) * grain); ++t) {
-        transform_pair(product, block, place(all, first + t), x, dy, t);
+        transform_pair(product, block, place<Large>(all, first + t), x, dy, t);
       }
     });
-    for_tasks(is_parallel(product), kPoints * bands, [&](std::int64_t task) {
+    for_tasks(is_parallel<Large>(product), kPoints * bands, [&](std::int64_t task) {
       const std::int64_t row = task % bands * rows;
       multiply_tiles(product, block, task / bands, row, min(rows, channels - row), tiles,
                      first > 0);
@@ -671,7 +773,7 @@ bool by_pieces(const Product<float>& product) {
 // The direct way has kernels of its own for few filters.
 bool winograd_suits_weight_gradient(const Product<float>& product) {
   return product.groups == 1 && product.depth_channels >= 8 && product.group_columns >= 12 &&
-         tiles_well(product.grid, 4);
+         tiles_well<Large>(product.grid, 4);
 }
 
 ConvolutionMemory winograd_weight_gradient_memory(const Product<float>& product) {

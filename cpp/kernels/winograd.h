@@ -13,8 +13,8 @@ ConvolutionMemory winograd_memory(const Product<float>& product);
 void winograd(const Product<float>& product, const float* source, const float* kernel,
               const Epilogue<float>& epilogue, float* out, void* memory);
 
-// The same from a kernel transformed before, which serves any batch and place of the images: its
-// elements are kept by the caller and depend on the kernel and the channels alone.
+// The same from a kernel transformed before, by the way that suits the product: its elements are
+// kept by the caller.
 std::int64_t winograd_kernel_elements(const Product<float>& product);
 
 void winograd_transform_kernel(const Product<float>& product, const float* kernel,

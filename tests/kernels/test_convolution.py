@@ -207,6 +207,10 @@ def test_many_blocks(x_shape, filters, padding):
         ((2, 30, 31, 24), 33, (1, 1, 1, 1)),  # several pieces of the weight gradient
         ((7, 11, 10, 64), 64, (1, 1, 1, 1)),  # two blocks of a piece
         ((6, 33, 33, 80), 72, (1, 1, 1, 1)),  # two groups of it
+        ((1, 8, 8, 32), 32, (1, 1, 1, 1)),  # too few tiles of 4 x 4
+        ((1, 8, 8, 150), 140, (1, 1, 1, 1)),
+        ((2, 7, 5, 33), 47, (1, 1, 1, 1)),
+        ((1, 9, 6, 100), 64, (0, 0, 0, 0)),
     ],
 )
 def test_winograd(x_shape, filters, padding):
@@ -218,8 +222,9 @@ def test_winograd_in_a_phase_of_strides():
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
-def test_winograd_with_bias_and_activation(activation):
-    case = Case((3, 13, 14, 16), (3, 3), 40, padding=(1, 1, 1, 1))
+@pytest.mark.parametrize("x_shape", [(3, 13, 14, 16), (1, 7, 9, 40)])
+def test_winograd_with_bias_and_activation(x_shape, activation):
+    case = Case(x_shape, (3, 3), 40, padding=(1, 1, 1, 1))
     operands = [case.x, case.kernel, case.bias]
     got = run1("conv2d", operands, (case.dy.shape, "float32"), activation=activation, padding=(1, 1, 1, 1))
     want = ACTIVATIONS[activation](case.forward() + case.bias)
@@ -430,6 +435,7 @@ def test_bias_and_activation(activation, filters):
         pytest.param((2, 40, 41, 60), (1, 1), 7, (1, 1), "float64", id="pointwise"),
         pytest.param((1, 9, 10, 5), (3, 3), 4, (2, 3), "float32", id="phases"),
         pytest.param((3, 13, 14, 40), (3, 3), 20, (1, 1), "float32", id="winograd"),
+        pytest.param((1, 9, 10, 40), (3, 3), 33, (1, 1), "float32", id="winograd of 2 x 2"),
         pytest.param((4, 34, 33, 16), (6, 5), 16, (2, 2), "float32", id="some phases by winograd"),
         pytest.param((0, 9, 10, 5), (3, 3), 4, (1, 1), "float32", id="no images"),
     ],
@@ -462,6 +468,7 @@ def test_gate_after_a_bias():
         pytest.param((2, 7, 9, 5), (2, 2), 4, "float64", id="float64"),
         pytest.param((3, 13, 16, 17), (3, 3), 40, "float32", id="winograd"),
         pytest.param((2, 14, 15, 16), (3, 3), 16, "float32", id="winograd, even and odd"),
+        pytest.param((1, 9, 11, 32), (3, 3), 40, "float32", id="winograd of 2 x 2"),
         pytest.param((0, 8, 10, 16), (3, 3), 16, "float32", id="no images"),
         pytest.param((2, 3, 9, 4), (3, 3), 4, "float32", id="no window"),
     ],
