@@ -25,71 +25,95 @@ using Bytes = typename BytesOf<T>::type;
 template <class T>
 using Mask = decltype(Vec<T>{} == Vec<T>{});
 
+// Reads a source vector by vector.
 template <class T>
 struct Reader {
   const T* p;
   std::int64_t stride;
+  bool ahead;
 
   explicit Reader(const BlockSource& source)
-      : p(static_cast<const T*>(source.data)), stride(source.step * kWidth<T>) {}
+      : p(static_cast<const T*>(source.data)),
+        stride(source.step * kWidth<T>),
+        ahead(source.ahead) {
+    // Unknown to the compiler, which would write loops again for strides of one vector.
+    __asm__("" : "+r"(stride));
+  }
+  __attribute__((always_inline)) void prefetch() const {
+    __builtin_prefetch(reinterpret_cast<const char*>(p) + kAheadBytes);
+  }
   __attribute__((always_inline)) Vec<T> next() {
-    const Vec<T> v = load_ahead(p);
+    const Vec<T> v = load(p);
     p += stride;
     return v;
   }
   __attribute__((always_inline)) Vec<T> rest(std::int64_t n) const { return load_partial(p, n); }
+  // Goes on with the last n elements, in a buffer of a whole vector.
+  __attribute__((always_inline)) void turn_to(T* buffer, std::int64_t n) {
+    store<T>(buffer, rest(n));
+    p = buffer;
+  }
 };
 
-// y = f(x[0], ..., x[N - 1]), vector by vector. What is left beyond the last whole vector goes
-// through `rest` and the same loop, for the code of f may be long.
-template <class T, int N, class F>
-KCORE_INLINE void map_vectors(void* out, const BlockSource* x, std::int64_t count, const F& f) {
-  T* y = static_cast<T*>(out);
-  const T* p[N];
-  std::int64_t stride[N];
-  for (int k = 0; k < N; ++k) {
-    p[k] = static_cast<const T*>(x[k].data);
-    stride[k] = x[k].step * kWidth<T>;
-    __asm__(""
-            : "+r"(stride[k]));  // unknown: the loop isn't written out for strides of one element
+// The same for a condition: as many bytes as a Vec<T> has elements.
+template <class T>
+struct ConditionReader {
+  const Byte* p;
+  std::int64_t stride;
+  static constexpr bool ahead = false;
+
+  explicit ConditionReader(const BlockSource& source)
+      : p(static_cast<const Byte*>(source.data)), stride(source.step * kWidth<T>) {}
+  __attribute__((always_inline)) void prefetch() const {}
+  __attribute__((always_inline)) Bytes<T> next() {
+    const Bytes<T> v = *reinterpret_cast<const typename BytesOf<T>::unaligned*>(p);
+    p += stride;
+    return v;
   }
+  __attribute__((always_inline)) void turn_to(T* buffer, std::int64_t n) {
+    std::memcpy(buffer, p, static_cast<std::size_t>(n));
+    p = reinterpret_cast<const Byte*>(buffer);
+  }
+};
+
+// y = f(vector of each reader), vector by vector. What is left beyond the last whole vector goes
+// through `rest` and the same loop, for the code of f may be long.
+template <class T, class F, class... Readers>
+KCORE_INLINE void map_vectors(void* out, std::int64_t count, const F& f, Readers... readers) {
+  T* y = static_cast<T*>(out);
   const std::int64_t left = count % kWidth<T>;
   T* const end = y + (count - left);
-  T rest[N + 1][kWidth<T>];
+  T rest[sizeof...(Readers) + 1][kWidth<T>];
+  T* const last = rest[sizeof...(Readers)];
+  std::int64_t ahead = (readers.ahead | ...);
   for (T* stop = end;;) {
     while (y != stop) {
-      Vec<T> v[N];
-      for (int k = 0; k < N; ++k) {
-        v[k] = load_ahead(p[k]);
-        p[k] += stride[k];
-      }
-      store<T>(y, f(v));
+      __asm__("" : "+r"(ahead));  // unknown, too
+      if (ahead != 0) (readers.prefetch(), ...);
+      store<T>(y, f(readers.next()...));
       y += kWidth<T>;
     }
-    if (stop != end) return store_partial<T>(end, load(rest[N]), left);
+    if (stop != end) return store_partial<T>(end, load(last), left);
     if (left == 0) return;
-    for (int k = 0; k < N; ++k) {
-      store<T>(rest[k], load_partial(p[k], left));
-      p[k] = rest[k];
-    }
-    y = rest[N];
-    stop = y + kWidth<T>;
+    int k = 0;
+    (readers.turn_to(rest[k++], left), ...);
+    y = last;
+    stop = last + kWidth<T>;
   }
 }
 
 template <class T, class Op>
 void unary(void* y, const BlockSource* x, std::int64_t count) {
-  map_vectors<T, 1>(
-      y, x, count,
-      [](const Vec<T>* v) __attribute__((always_inline)) { return Op::template apply<T>(v[0]); });
+  const auto f = [](Vec<T> a) __attribute__((always_inline)) { return Op::template apply<T>(a); };
+  map_vectors<T>(y, count, f, Reader<T>(x[0]));
 }
 
 template <class T, class Op>
 void binary(void* y, const BlockSource* x, std::int64_t count) {
-  map_vectors<T, 2>(
-      y, x, count, [](const Vec<T>* v) __attribute__((always_inline)) {
-        return Op::template apply<T>(v[0], v[1]);
-      });
+  const auto f = [](Vec<T> a, Vec<T> b) __attribute__((always_inline)) {
+    return Op::template apply<T>(a, b);
+  };
+  map_vectors<T>(y, count, f, Reader<T>(x[0]), Reader<T>(x[1]));
 }
 
 // The conversions between masks and bytes are written out where the compiler would take lane by
@@ -112,6 +136,7 @@ void unary_predicate(void* out, const BlockSource* x, std::int64_t count) {
   Reader<T> a(x[0]);
   std::int64_t i = 0;
   for (; i + kWidth<T> <= count; i += kWidth<T>) {
+    if (a.ahead) a.prefetch();
     *reinterpret_cast<typename BytesOf<T>::unaligned*>(y + i) =
         narrow<T>(Op::template apply<T>(a.next()));
   }
@@ -127,6 +152,8 @@ void binary_predicate(void* out, const BlockSource* x, std::int64_t count) {
   Reader<T> a(x[0]), b(x[1]);
   std::int64_t i = 0;
   for (; i + kWidth<T> <= count; i += kWidth<T>) {
+    if (a.ahead) a.prefetch();
+    if (b.ahead) b.prefetch();
     *reinterpret_cast<typename BytesOf<T>::unaligned*>(y + i) =
         narrow<T>(Op::template apply<T>(a.next(), b.next()));
   }
@@ -158,22 +185,31 @@ KCORE_INLINE Vec<T> choose(Bytes<T> condition, Vec<T> a, Vec<T> b) {
 }
 
 template <class T>
-void where(void* out, const BlockSource* x, std::int64_t count) {
-  T* y = static_cast<T*>(out);
-  const Byte* c = static_cast<const Byte*>(x[0].data);
-  const std::int64_t stride = x[0].step * kWidth<T>;
-  Reader<T> a(x[1]), b(x[2]);
-  std::int64_t i = 0;
-  for (; i + kWidth<T> <= count; i += kWidth<T>, c += stride) {
-    const Bytes<T> condition = *reinterpret_cast<const typename BytesOf<T>::unaligned*>(c);
-    store<T>(y + i, choose<T>(condition, a.next(), b.next()));
-  }
-  if (i < count) {
-    const std::int64_t n = count - i;
-    Bytes<T> condition{};
-    std::memcpy(&condition, c, static_cast<std::size_t>(n));
-    store_partial<T>(y + i, choose<T>(condition, a.rest(n), b.rest(n)), n);
-  }
+void where(void* y, const BlockSource* x, std::int64_t count) {
+  const auto f = [](Bytes<T> c, Vec<T> a, Vec<T> b) __attribute__((always_inline)) {
+    return choose<T>(c, a, b);
+  };
+  map_vectors<T>(y, count, f, ConditionReader<T>(x[0]), Reader<T>(x[1]), Reader<T>(x[2]));
+}
+
+// What dropout does: where(c, a * b, d), the sources being a, b, c, d.
+template <class T>
+void chosen_product(void* y, const BlockSource* x, std::int64_t count) {
+  const auto f = [](Vec<T> a, Vec<T> b, Bytes<T> c, Vec<T> d) __attribute__((always_inline)) {
+    return choose<T>(c, a * b, d);
+  };
+  map_vectors<T>(y, count, f, Reader<T>(x[0]), Reader<T>(x[1]), ConditionReader<T>(x[2]),
+                 Reader<T>(x[3]));
+}
+
+// And its gradient: where(c, a, b) * d.
+template <class T>
+void product_of_choice(void* y, const BlockSource* x, std::int64_t count) {
+  const auto f = [](Bytes<T> c, Vec<T> a, Vec<T> b, Vec<T> d) __attribute__((always_inline)) {
+    return choose<T>(c, a, b) * d;
+  };
+  map_vectors<T>(y, count, f, ConditionReader<T>(x[0]), Reader<T>(x[1]), Reader<T>(x[2]),
+                 Reader<T>(x[3]));
 }
 
 // ---- Casts ----
@@ -679,37 +715,41 @@ BlockFunction function(Opcode opcode, ElementType type) {
 
 template <class T, class Inner, class Outer, bool second>
 void fused_binary(void* y, const BlockSource* x, std::int64_t count) {
-  map_vectors<T, 3>(
-      y, x, count, [](const Vec<T>* v) __attribute__((always_inline)) {
-        const Vec<T> inner = Inner::template apply<T>(v[0], v[1]);
-        return second ? Outer::template apply<T>(v[2], inner)
-                      : Outer::template apply<T>(inner, v[2]);
-      });
+  const auto f = [](Vec<T> a, Vec<T> b, Vec<T> c) __attribute__((always_inline)) {
+    const Vec<T> inner = Inner::template apply<T>(a, b);
+    return second ? Outer::template apply<T>(c, inner) : Outer::template apply<T>(inner, c);
+  };
+  map_vectors<T>(y, count, f, Reader<T>(x[0]), Reader<T>(x[1]), Reader<T>(x[2]));
 }
 
 template <class T, class Inner, class Outer, bool second>
 void fused_unary(void* y, const BlockSource* x, std::int64_t count) {
-  map_vectors<T, 2>(
-      y, x, count, [](const Vec<T>* v) __attribute__((always_inline)) {
-        const Vec<T> inner = Inner::template apply<T>(v[0]);
-        return second ? Outer::template apply<T>(v[1], inner)
-                      : Outer::template apply<T>(inner, v[1]);
-      });
+  const auto f = [](Vec<T> a, Vec<T> b) __attribute__((always_inline)) {
+    const Vec<T> inner = Inner::template apply<T>(a);
+    return second ? Outer::template apply<T>(b, inner) : Outer::template apply<T>(inner, b);
+  };
+  map_vectors<T>(y, count, f, Reader<T>(x[0]), Reader<T>(x[1]));
+}
+
+// f of four sources.
+template <class T, class F>
+KCORE_INLINE void map_four(void* y, const BlockSource* x, std::int64_t count, const F& f) {
+  map_vectors<T>(y, count, f, Reader<T>(x[0]), Reader<T>(x[1]), Reader<T>(x[2]), Reader<T>(x[3]));
 }
 
 template <class T, class Compare>
 void fused_where(void* y, const BlockSource* x, std::int64_t count) {
-  map_vectors<T, 4>(
-      y, x, count, [](const Vec<T>* v) __attribute__((always_inline)) {
-        return Compare::template apply<T>(v[0], v[1]) ? v[2] : v[3];
+  map_four<T>(
+      y, x, count, [](Vec<T> a, Vec<T> b, Vec<T> c, Vec<T> d) __attribute__((always_inline)) {
+        return Compare::template apply<T>(a, b) ? c : d;
       });
 }
 
 template <class T, class Outer>
 void product_sum(void* y, const BlockSource* x, std::int64_t count) {
-  map_vectors<T, 4>(
-      y, x, count, [](const Vec<T>* v) __attribute__((always_inline)) {
-        return Outer::template apply<T>(v[0] * v[1], v[2] * v[3]);
+  map_four<T>(
+      y, x, count, [](Vec<T> a, Vec<T> b, Vec<T> c, Vec<T> d) __attribute__((always_inline)) {
+        return Outer::template apply<T>(a * b, c * d);
       });
 }
 
@@ -746,8 +786,11 @@ BlockFunction fused_with(Opcode outer, int place) {
 
 template <class T>
 BlockFunction fused_type(Opcode inner, Opcode outer, int place) {
+  if (inner == Opcode::where) return outer == Opcode::multiply ? product_of_choice<T> : nullptr;
+  if (outer == Opcode::where && place > 0) {
+    return place == 1 && inner == Opcode::multiply ? chosen_product<T> : nullptr;
+  }
   if (outer == Opcode::where) {
-    if (place != 0) return nullptr;
     switch (inner) {
       case Opcode::equal:
         return fused_where<T, Equal>;
@@ -917,6 +960,9 @@ BlockSource broadcast_source(const Broadcast& shape, const void* input, std::byt
 // Elements: of a longer block the stores past the caches would hold up those of the next one.
 constexpr std::int64_t kStreamedBlock = 512;
 
+// Inputs of fewer bytes are likely in a cache, where asking for them costs more than it gains.
+constexpr std::int64_t kCachedBytes = std::int64_t{1} << 18;
+
 // How a step's result reaches the memory of its output.
 enum class Way {
   direct,    // the step writes it there
@@ -993,12 +1039,14 @@ void evaluate_range(const ElementwisePlan& plan, const void* const* inputs, void
   }
   BlockSource* results = sources + plan.inputs + plan.constants;
 
+  const bool ahead = plan.size * plan.width >= kCachedBytes;
   for (std::int64_t start = begin; start < end; start += block) {
     const std::int64_t count = block < end - start ? block : end - start;
     for (int i = 0; i < plan.inputs; ++i) {
       const Broadcast& shape = plan.broadcasts[i];
       if (shape.kind == Broadcast::Kind::full) {
-        sources[i] = {static_cast<const std::byte*>(inputs[i]) + start * shape.element_bytes, 1};
+        sources[i] = {static_cast<const std::byte*>(inputs[i]) + start * shape.element_bytes, 1,
+                      ahead};
       } else if (shape.kind == Broadcast::Kind::strided) {
         sources[i] =
             broadcast_source(shape, inputs[i], buffers[i], start, count, block, start == begin);
