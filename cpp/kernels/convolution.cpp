@@ -138,6 +138,31 @@ GatherTile<T> panel_tile(const Product<T>& product, const Plan<T>& plan, const C
   return tile;
 }
 
+// A panel of one vector of columns goes row by row of the block.
+template <class T>
+void slide_panel(const Product<T>& product, const Plan<T>& plan, const Block& block,
+                 const SlideKernel<T>& kernel, const GatherTile<T>& panel) {
+  const Grid& grid = product.grid;
+  const std::int64_t tap_elements = grid.cols.taps * product.depth_channels * plan.step_size;
+  Neighbours from;
+  from.row_step = grid.rows.tap_step * plan.blocks.row_pitch;
+  from.pixel_step = plan.blocks.pixel_pitch;
+  from.channels = product.depth_channels;
+  for (std::int64_t line = 0; line < block.images * block.rows; ++line) {
+    const Range taps = valid_taps(grid.rows, block.row + line % block.rows);
+    from.tap_rows = taps.last - taps.first;
+    for (std::int64_t j = 0; j < grid.cols.out; j += kernel.rows) {
+      // The last ones begin with some that are done already.
+      const std::int64_t pixel = line * grid.cols.out + min(j, grid.cols.out - kernel.rows);
+      GatherTile<T> tile = panel;
+      tile.a += plan.a_rows[pixel] + taps.first * from.row_step;
+      tile.b += taps.first * tap_elements;
+      tile.c_rows = plan.c_rows + pixel;
+      kernel.run(tile, from);
+    }
+  }
+}
+
 // Panels [first, last) of one block. Where the second-level cache holds them and depth is short, a
 // tile of pixels goes through all of them and writes its outputs whole. Otherwise a panel goes
 // through all pixels, a block of depth at a time that the first-level cache holds.
@@ -150,9 +175,19 @@ void run_block(const Product<T>& product, const Plan<T>& plan, const Block& bloc
   const bool skip = grid.rows.padded() && plan.row_steps * plan.run >= 16;
   const bool whole = plan.depth_steps >= plan.steps &&
                      (last - first) * plan.panel_size <= kCachedBytes / std::int64_t{sizeof(T)};
+  const SlideKernel<T> slide = find_slide_kernel<T>(grid.cols);
+  const bool slides = slide.run != nullptr && !plan.narrow;
+  if (slides) {
+    // The last panel of a group alone can be that narrow.
+    for (std::int64_t panel = first; panel < last; ++panel) {
+      const GatherTile<T> tile = panel_tile(product, plan, call, panel, {0, plan.steps});
+      if (tile.cols <= kWidth<T>) slide_panel(product, plan, block, slide, tile);
+    }
+  }
   for (std::int64_t step = 0; step == 0 || step < plan.steps; step += plan.depth_steps) {
     const Range steps{step, min(plan.steps, step + plan.depth_steps)};
     const auto run_tile = [&](const GatherTile<T>& panel, std::int64_t pixel) {
+      if (slides && panel.cols <= kWidth<T>) return;
       const std::int64_t used = min(rows, pixels - pixel);
       GatherTile<T> tile = panel;
       Range own = steps;

@@ -295,24 +295,10 @@ KCORE_INLINE void store_gathered(const GatherTile<T>& tile, Vec<T> (&acc)[Rows][
   }
 }
 
+// What is left once the products are summed.
 template <class T, int Rows, int Vectors>
-void gather_tile(const GatherTile<T>& tile) {
+KCORE_INLINE void finish_gathered(const GatherTile<T>& tile, Vec<T> (&acc)[Rows][Vectors]) {
   constexpr std::int64_t width = kWidth<T>;
-  Vec<T> acc[Rows][Vectors] = {};
-  const T* rows[Rows];
-#pragma GCC unroll 16
-  for (int i = 0; i < Rows; ++i) {
-    rows[i] = tile.a + tile.a_rows[i];
-#pragma GCC unroll 2
-    for (int j = 0; j < Vectors; ++j) {
-      __builtin_prefetch(tile.c + tile.c_rows[i] + j * width, 1);
-    }
-  }
-  const std::int64_t *a_steps = tile.a_steps, b_stride = tile.b_stride;
-  const T* b = tile.b;
-  multiply_accumulate<T>(
-      tile.steps, [&](std::int64_t s, int i) { return rows[i][a_steps[s]]; },
-      [=](std::int64_t s, int j) { return load(b + s * b_stride + j * kWidth<T>); }, acc);
   const std::int64_t last = tile.cols - (Vectors - 1) * width;
   if (last == width) {
     store_gathered<T>(
@@ -331,6 +317,27 @@ void gather_tile(const GatherTile<T>& tile) {
   }
 }
 
+template <class T, int Rows, int Vectors>
+void gather_tile(const GatherTile<T>& tile) {
+  constexpr std::int64_t width = kWidth<T>;
+  Vec<T> acc[Rows][Vectors] = {};
+  const T* rows[Rows];
+#pragma GCC unroll 16
+  for (int i = 0; i < Rows; ++i) {
+    rows[i] = tile.a + tile.a_rows[i];
+#pragma GCC unroll 2
+    for (int j = 0; j < Vectors; ++j) {
+      __builtin_prefetch(tile.c + tile.c_rows[i] + j * width, 1);
+    }
+  }
+  const std::int64_t *a_steps = tile.a_steps, b_stride = tile.b_stride;
+  const T* b = tile.b;
+  multiply_accumulate<T>(
+      tile.steps, [&](std::int64_t s, int i) { return rows[i][a_steps[s]]; },
+      [=](std::int64_t s, int j) { return load(b + s * b_stride + j * kWidth<T>); }, acc);
+  finish_gathered<T>(tile, acc);
+}
+
 template <class T>
 using GatherKernel = void (*)(const GatherTile<T>&);
 
@@ -340,6 +347,60 @@ GatherKernel<T> find_gather_kernel(std::int64_t rows, std::int64_t cols) {
     if (rows < Rows) return find_gather_kernel<T, Rows - 1>(rows, cols);
   }
   return cols > kWidth<T> ? gather_tile<T, Rows, 2> : gather_tile<T, Rows, 1>;
+}
+
+// What outputs side by side in a row read: `row_step` and `pixel_step` from one row of taps, from
+// one tap, to the next.
+struct Neighbours {
+  std::int64_t tap_rows, row_step, pixel_step, channels;
+};
+
+// A tile of outputs side by side and of one vector of columns. With a load for each
+// product it would wait for loads; neighbours read the same pixels at other taps, so a pixel is
+// loaded once for a whole row of taps.
+template <class T, int Rows, int Taps>
+void slide_tile(const GatherTile<T>& tile, const Neighbours& from) {
+  Vec<T> acc[Rows][1] = {};
+  const T *a_row = tile.a, *b_row = tile.b;
+  const std::int64_t tap = from.channels * tile.b_stride;
+  for (std::int64_t u = 0; u < from.tap_rows; ++u, a_row += from.row_step, b_row += Taps * tap) {
+    const T* b = b_row;
+    for (std::int64_t c = 0; c < from.channels; ++c, b += tile.b_stride) {
+      Vec<T> weights[Taps];
+#pragma GCC unroll 8
+      for (int v = 0; v < Taps; ++v) weights[v] = load(b + v * tap);
+#pragma GCC unroll 32
+      for (int p = 0; p < Rows + Taps - 1; ++p) {
+        const Vec<T> x = splat<T>(a_row[p * from.pixel_step + c]);
+#pragma GCC unroll 8
+        for (int v = 0; v < Taps; ++v) {
+          if (p >= v && p - v < Rows) acc[p - v][0] += x * weights[v];
+        }
+      }
+    }
+  }
+  finish_gathered<T>(tile, acc);
+}
+
+template <class T>
+struct SlideKernel {
+  std::int64_t rows;
+  void (*run)(const GatherTile<T>&, const Neighbours&);  // null if there is none
+};
+
+// Of two extents of tiles that which covers the outputs along an axis better, if it does so well.
+template <class T>
+SlideKernel<T> find_slide_kernel(const Axis& axis) {
+  constexpr int few = kBlockRows * 4 / 5;
+  const auto covered = [&](std::int64_t rows) { return ceil_div(axis.out, rows) * rows; };
+  const bool most = axis.out >= kBlockRows && covered(kBlockRows) <= covered(few);
+  const std::int64_t rows = most ? kBlockRows : few;
+  if (axis.step != 1 || axis.tap_step != 1 || axis.out < rows || 4 * covered(rows) > 5 * axis.out) {
+    return {0, nullptr};
+  }
+  if (axis.taps == 3) return {rows, most ? slide_tile<T, kBlockRows, 3> : slide_tile<T, few, 3>};
+  if (axis.taps == 5) return {rows, most ? slide_tile<T, kBlockRows, 5> : slide_tile<T, few, 5>};
+  return {0, nullptr};
 }
 
 // Hands out parts of a workspace; with a null start it only counts.
