@@ -258,6 +258,26 @@ def test_pointwise_of_many_pixels(x_shape, filters, strides):
     Case(x_shape, (1, 1), filters, strides).check()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("taps", [3, 5])
+@pytest.mark.parametrize("cols", [11, 14, 17, 28, 33])
+@pytest.mark.parametrize(("channels", "filters"), [(7, 16), (6, 11), (3, 41)])
+def test_rows_of_one_vector_of_columns(channels, filters, cols, taps, dtype):
+    half = taps // 2
+    Case((2, 6, cols, channels), (taps, taps), filters, padding=(half,) * 4, dtype=dtype).check()
+
+
+@pytest.mark.parametrize("activation", ["none", "relu", "tanh"])
+@pytest.mark.parametrize("filters", [1, 2, 3, 4, 5, 7, 13])
+def test_few_columns_with_bias_and_activation(filters, activation):
+    case = Case((2, 14, 15, 20), (3, 3), filters, padding=(1, 1, 1, 1))
+    operands = [case.x, case.kernel, case.bias]
+    attributes = {"activation": activation, "exact": True, **case.attributes}
+    got = run1("conv2d", operands, (case.dy.shape, "float32"), **attributes)
+    want = ACTIVATIONS[activation](case.forward() + case.bias)
+    np.testing.assert_allclose(got, want, rtol=0, atol=1e-4)
+
+
 def test_channels_a_page_apart():
     Case((2, 6, 7, 1024), (3, 3), 6, padding=(1, 1, 1, 1)).check()
     Case((2, 7, 8, 512), (3, 2), 20, (2, 2), padding=(1, 1, 0, 1)).check()
@@ -314,6 +334,7 @@ def test_bias_and_activation_after_blocks_of_depth(activation):
         ("", (2, 15, 14, 512), (3, 3), 40, (2, 2), False),
         ("", (5, 20, 20, 64), (1, 1), 70, (1, 1), False),
         ("_data_gradient", (3, 30, 31, 17), (3, 3), 33, (2, 2), False),
+        ("_data_gradient", (3, 33, 32, 12), (5, 5), 33, (1, 1), False),
         ("_weight_gradient", (3, 30, 31, 17), (3, 3), 33, (1, 1), False),
         ("_weight_gradient", (4, 15, 14, 512), (3, 3), 500, (2, 2), False),
         ("_weight_gradient", (9, 33, 30, 70), (1, 1), 130, (1, 1), False),
