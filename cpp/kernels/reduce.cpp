@@ -16,6 +16,9 @@ constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b 
 constexpr std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
 constexpr std::int64_t larger(std::int64_t a, std::int64_t b) { return a > b ? a : b; }
 
+// One copy of a loop's code, though what calls it is inlined in several places.
+#define KCORE_OUTLINE __attribute__((noinline))
+
 // Calls f(first, last) for ranges that cover [0, units), each of about kTask elements.
 template <class F>
 void for_ranges(std::int64_t units, std::int64_t elements_of_unit, const F& f) {
@@ -161,7 +164,7 @@ KCORE_INLINE Vec<T> load_rest(const T* x, std::int64_t n) {
 }
 
 template <class T, class Op>
-T reduce_chunk(const T* x, std::int64_t count) {
+KCORE_OUTLINE T reduce_chunk(const T* x, std::int64_t count) {
   constexpr std::int64_t W = kWidth<T>;
   std::int64_t i = 0;
   Vec<T> a = splat<T>(Op::template identity<T>);
@@ -219,7 +222,8 @@ void reduce_rows(const T* x, T* y, std::int64_t rows, std::int64_t count, T* par
 
 // y[j] = combination of `rows` rows of x, which are `stride` apart.
 template <class T, class Op>
-void reduce_strip(const T* x, T* y, std::int64_t rows, std::int64_t stride, std::int64_t columns) {
+KCORE_OUTLINE void reduce_strip(const T* x, T* y, std::int64_t rows, std::int64_t stride,
+                                std::int64_t columns) {
   constexpr std::int64_t W = kWidth<T>;
   for (std::int64_t j = 0; j < columns; ++j) y[j] = Op::template identity<T>;
   std::int64_t r = 0;
@@ -252,7 +256,7 @@ void reduce_strip(const T* x, T* y, std::int64_t rows, std::int64_t stride, std:
 // The same for columns fewer than a vector has lanes, the rows lying one after the other:
 // `columns` vectors hold kWidth rows, and a lane always meets the same column again.
 template <class T, class Op>
-void reduce_narrow_strip(const T* x, T* y, std::int64_t rows, std::int64_t columns) {
+KCORE_OUTLINE void reduce_narrow_strip(const T* x, T* y, std::int64_t rows, std::int64_t columns) {
   constexpr std::int64_t W = kWidth<T>;
   for (std::int64_t j = 0; j < columns; ++j) y[j] = Op::template identity<T>;
   std::int64_t r = 0;
@@ -397,7 +401,7 @@ void reduce(Reduction kind, ElementType type, const void* x, void* y, Extents e,
 
 // Where x has its first element equal to `best`, or its first NaN if that is one.
 template <class T>
-std::int64_t find(const T* x, std::int64_t count, T best) {
+KCORE_OUTLINE std::int64_t find(const T* x, std::int64_t count, T best) {
   std::int64_t i = 0;
   if constexpr (kHasLanes<T>) {
     constexpr std::int64_t W = kWidth<T>;
@@ -413,7 +417,62 @@ std::int64_t find(const T* x, std::int64_t count, T best) {
   return i;
 }
 
-template <class T, class Op, class Index>
+// Whether x replaces the best so far: it is better, or the first NaN.
+struct Above {
+  template <class V>
+  KCORE_INLINE auto replaces(V x, V best) {
+    return (x > best) | ((x != x) & (best == best));
+  }
+};
+struct Below {
+  template <class V>
+  KCORE_INLINE auto replaces(V x, V best) {
+    return (x < best) | ((x != x) & (best == best));
+  }
+};
+
+// For each of `columns` columns, at most two vectors, the row of its extremum. Rows are counted in
+// integers as wide as T.
+template <class T, class Better, class Index>
+KCORE_OUTLINE void arg_columns(const T* x, std::int64_t rows, std::int64_t stride,
+                               std::int64_t columns, Index* index) {
+  constexpr std::int64_t W = kWidth<T>;
+  using Lane = typename IndexOf<sizeof(T)>::type;
+  const std::int64_t second = larger(0, columns - W);
+  const auto at = [&](std::int64_t row, std::int64_t part) {
+    const T* p = x + row * stride + part * W;
+    if (columns == 2 * W) return load_ahead(p);
+    return load_partial(p, part == 0 ? smaller(columns, W) : second);
+  };
+  Vec<T> best[2] = {at(0, 0), at(0, 1)};
+  Lanes<T> places[2] = {};
+  for (std::int64_t row = 1; row < rows; ++row) {
+    for (int part = 0; part < 2; ++part) {
+      const Vec<T> v = at(row, part);
+      const Lanes<T> moves = Better::replaces(v, best[part]);
+      best[part] = moves ? v : best[part];
+      places[part] = moves ? splat<Lane>(static_cast<Lane>(row)) : places[part];
+    }
+  }
+  Lane lanes[2 * W];
+  std::memcpy(lanes, places, sizeof(places));
+  for (std::int64_t j = 0; j < columns; ++j) index[j] = static_cast<Index>(lanes[j]);
+}
+
+// The same for bytes, one by one.
+template <class Better, class Index>
+KCORE_OUTLINE void arg_columns_of_bytes(const std::uint8_t* x, std::int64_t rows,
+                                        std::int64_t stride, std::int64_t columns, Index* index) {
+  for (std::int64_t j = 0; j < columns; ++j) {
+    std::int64_t best = 0;
+    for (std::int64_t row = 1; row < rows; ++row) {
+      if (Better::replaces(x[row * stride + j], x[best * stride + j])) best = row;
+    }
+    index[j] = static_cast<Index>(best);
+  }
+}
+
+template <class T, class Op, class Better, class Index>
 void arg_reduce_with(const T* x, Index* index, Extents e) {
   if (e.inner == 1) {
     for_ranges(e.outer, e.count, [&](std::int64_t first, std::int64_t last) {
@@ -424,39 +483,34 @@ void arg_reduce_with(const T* x, Index* index, Extents e) {
     });
     return;
   }
-  const std::int64_t strips = ceil_div(e.inner, kColumns);
-  const std::int64_t unit_elements = e.count * smaller(kColumns, e.inner);
-  for_ranges(e.outer * strips, unit_elements, [&](std::int64_t first, std::int64_t last) {
+  constexpr std::int64_t kStrip = 2 * kWidth<T>;
+  const std::int64_t strips = ceil_div(e.inner, kStrip);
+  for_ranges(e.outer * strips, e.count * kStrip, [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t unit = first; unit < last; ++unit) {
-      const std::int64_t strip = unit % strips * kColumns, outer = unit / strips;
-      const std::int64_t columns = smaller(kColumns, e.inner - strip);
+      const std::int64_t strip = unit % strips * kStrip, outer = unit / strips;
       const T* p = x + outer * e.count * e.inner + strip;
-      Index* y = index + outer * e.inner + strip;
-      T best[kColumns];
-      for (std::int64_t j = 0; j < columns; ++j) {
-        best[j] = p[j];
-        y[j] = 0;
-      }
-      for (std::int64_t r = 1; r < e.count; ++r) {
-        const T* row = p + r * e.inner;
-        for (std::int64_t j = 0; j < columns; ++j) {
-          const T value = static_cast<T>(Op::combine(best[j], row[j]));
-          const bool moves = (value != best[j]) & (best[j] == best[j]);
-          y[j] = moves ? static_cast<Index>(r) : y[j];
-          best[j] = value;
-        }
+      const std::int64_t columns = smaller(kStrip, e.inner - strip);
+      Index* to = index + outer * e.inner + strip;
+      if constexpr (kHasLanes<T>) {
+        arg_columns<T, Better>(p, e.count, e.inner, columns, to);
+      } else {
+        arg_columns_of_bytes<Better>(p, e.count, e.inner, columns, to);
       }
     }
   });
 }
 
+template <class T, class Op, class Better>
+void arg_reduce_to(const T* x, void* index, bool wide, Extents e) {
+  if (wide) return arg_reduce_with<T, Op, Better>(x, static_cast<std::int64_t*>(index), e);
+  arg_reduce_with<T, Op, Better>(x, static_cast<std::int32_t*>(index), e);
+}
+
 template <class T>
 void arg_reduce_type(bool largest, const void* x, void* index, bool wide, Extents e) {
   const T* p = static_cast<const T*>(x);
-  if (largest && wide) return arg_reduce_with<T, Largest>(p, static_cast<std::int64_t*>(index), e);
-  if (largest) return arg_reduce_with<T, Largest>(p, static_cast<std::int32_t*>(index), e);
-  if (wide) return arg_reduce_with<T, Smallest>(p, static_cast<std::int64_t*>(index), e);
-  return arg_reduce_with<T, Smallest>(p, static_cast<std::int32_t*>(index), e);
+  largest ? arg_reduce_to<T, Largest, Above>(p, index, wide, e)
+          : arg_reduce_to<T, Smallest, Below>(p, index, wide, e);
 }
 
 void arg_reduce(bool largest, ElementType type, const void* x, void* index, bool wide, Extents e) {

@@ -7,9 +7,10 @@ namespace kcore::KCORE_ISA_NAMESPACE {
 
 namespace {
 
-constexpr std::int64_t kGrain = 4096;     // elements that are worth a task
-constexpr std::int64_t kRun = 16;         // runs sorted by insertion before merging
-constexpr std::int64_t kInsertionK = 64;  // above this top_k sorts the row
+constexpr std::int64_t kGrain = 4096;  // elements that are worth a task
+constexpr std::int64_t kRun = 16;      // runs sorted by insertion before merging
+constexpr std::int64_t kFew = 32;      // elements that are kept in order by insertion
+constexpr std::int64_t kKept = 32;     // elements that top_k keeps beyond twice as many as asked
 
 KCORE_INLINE std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
@@ -83,70 +84,112 @@ KCORE_INLINE void write_index(void* out, std::int64_t bytes, std::int64_t i, std
   }
 }
 
-// The first `keep` of every row's order.
+// The first `keep` of a row's order.
 template <class T>
-void sort_rows(std::int64_t rows, std::int64_t n, std::int64_t keep, bool descending, const T* x,
-               std::byte* workspace, T* values, void* indices, std::int64_t index_bytes) {
+void write_order(const T* in, const Entry<T>* sorted, std::int64_t row, std::int64_t keep,
+                 T* values, void* indices, std::int64_t index_bytes) {
+  for (std::int64_t i = 0; i < keep; ++i) {
+    const std::int64_t index = sorted[i].index;
+    if (values != nullptr) values[row * keep + i] = in[index];
+    if (indices != nullptr) write_index(indices, index_bytes, row * keep + i, index);
+  }
+}
+
+// Calls f(row, room for n entries, room for as many more) for every row.
+template <class T, class F>
+void over_rows(std::int64_t rows, std::int64_t n, std::byte* workspace, const F& f) {
   const std::int64_t limit = smaller(rows, kSortingTasks);
   const std::int64_t tasks = smaller(limit, ceil_div(rows * n, kGrain));
   if (tasks == 0) return;
   const std::int64_t share = ceil_div(rows, tasks);
   parallel_for(tasks, [&](std::int64_t task) {
     auto* from = reinterpret_cast<Entry<T>*>(workspace) + task * n * 2;
-    auto* to = from + n;
     const std::int64_t last = smaller(rows, (task + 1) * share);
-    for (std::int64_t row = task * share; row < last; ++row) {
-      const T* in = x + row * n;
-      for (std::int64_t i = 0; i < n; ++i) {
-        const auto key = order_key(in[i]);
-        from[i].key = descending ? static_cast<decltype(key)>(~key) : key;
-        from[i].index = i;
-      }
-      const Entry<T>* sorted = merge_sort<T>(from, to, n);
-      for (std::int64_t i = 0; i < keep; ++i) {
-        const std::int64_t index = sorted[i].index;
-        if (values != nullptr) values[row * keep + i] = in[index];
-        if (indices != nullptr) write_index(indices, index_bytes, row * keep + i, index);
-      }
-    }
+    for (std::int64_t row = task * share; row < last; ++row) f(row, from, from + n);
   });
 }
 
 template <class T>
 void sort(std::int64_t rows, std::int64_t n, bool descending, const void* x, std::byte* workspace,
           void* values, void* indices, std::int64_t index_bytes) {
-  sort_rows(rows, n, n, descending, static_cast<const T*>(x), workspace, static_cast<T*>(values),
-            indices, index_bytes);
+  over_rows<T>(rows, n, workspace, [&](std::int64_t row, Entry<T>* from, Entry<T>* to) {
+    const T* in = static_cast<const T*>(x) + row * n;
+    for (std::int64_t i = 0; i < n; ++i) {
+      const auto key = order_key(in[i]);
+      from[i].key = descending ? static_cast<decltype(key)>(~key) : key;
+      from[i].index = i;
+    }
+    write_order<T>(in, merge_sort<T>(from, to, n), row, n, static_cast<T*>(values), indices,
+                   index_bytes);
+  });
+}
+
+// The first index from i on of an element above `least`, or NaN; n if there is none.
+template <class T>
+std::int64_t next_above(const T* x, std::int64_t i, std::int64_t n, T least) {
+  if constexpr (sizeof(T) >= 4) {
+    for (; i + kWidth<T> <= n; i += kWidth<T>) {
+      const std::int64_t lane = first_set<T>(~(load(x + i) <= least));
+      if (lane < kWidth<T>) return i + lane;
+    }
+  }
+  while (i < n && x[i] <= least) ++i;
+  return i;
+}
+
+// The k greatest, greatest first, each inserted where it belongs.
+template <class T>
+const Entry<T>* greatest_few(const T* x, std::int64_t n, std::int64_t k, Entry<T>* kept) {
+  std::int64_t count = 0;
+  for (std::int64_t i = 0;; ++i) {
+    if (count == k) i = next_above(x, i, n, x[kept[k - 1].index]);
+    if (i >= n) return kept;
+    Entry<T> entry;
+    entry.key = static_cast<decltype(entry.key)>(~order_key(x[i]));
+    entry.index = i;
+    if (count == k && entry.key >= kept[k - 1].key) continue;  // one NaN more
+    std::int64_t j = count < k ? count++ : k - 1;
+    for (; j > 0 && kept[j - 1].key > entry.key; --j) kept[j] = kept[j - 1];
+    kept[j] = entry;
+  }
+}
+
+// The same for more. Elements are kept until there is no more room, and then those
+// alone that are among the k greatest so far.
+template <class T>
+const Entry<T>* greatest(const T* x, std::int64_t n, std::int64_t k, Entry<T>* kept,
+                         Entry<T>* spare) {
+  const std::int64_t room = smaller(n, 2 * k + kKept);
+  std::int64_t count = 0;
+  bool bounded = false;
+  T least{};
+  for (std::int64_t i = 0;; ++i) {
+    if (bounded) i = next_above(x, i, n, least);
+    if (i >= n) return merge_sort<T>(kept, spare, count);
+    const auto key = order_key(x[i]);
+    kept[count].key = static_cast<decltype(key)>(~key);
+    kept[count++].index = i;
+    if (count < room || room == n) continue;
+    if (merge_sort<T>(kept, spare, count) != kept) {
+      Entry<T>* const sorted = spare;
+      spare = kept;
+      kept = sorted;
+    }
+    count = k;
+    least = x[kept[k - 1].index];
+    bounded = true;
+  }
 }
 
 template <class T>
 void top_k(std::int64_t rows, std::int64_t n, std::int64_t k, const void* x, std::byte* workspace,
            void* values, void* indices, std::int64_t index_bytes) {
   if (rows * k == 0) return;
-  if (k > kInsertionK) {
-    return sort_rows(rows, n, k, true, static_cast<const T*>(x), workspace, static_cast<T*>(values),
-                     indices, index_bytes);
-  }
-  const std::int64_t grain = 1 + kGrain / n;
-  parallel_for(ceil_div(rows, grain), [&](std::int64_t task) {
-    const std::int64_t last = smaller(rows, (task + 1) * grain);
-    for (std::int64_t row = task * grain; row < last; ++row) {
-      const T* in = static_cast<const T*>(x) + row * n;
-      Entry<T> best[kInsertionK];
-      std::int64_t held = 0;
-      for (std::int64_t i = 0; i < n; ++i) {
-        const auto key = order_key(in[i]);
-        if (held == k && key <= best[k - 1].key) continue;
-        std::int64_t j = held < k ? held++ : k - 1;
-        for (; j > 0 && best[j - 1].key < key; --j) best[j] = best[j - 1];
-        best[j].key = key;
-        best[j].index = i;
-      }
-      for (std::int64_t j = 0; j < k; ++j) {
-        static_cast<T*>(values)[row * k + j] = in[best[j].index];
-        write_index(indices, index_bytes, row * k + j, best[j].index);
-      }
-    }
+  over_rows<T>(rows, n, workspace, [&](std::int64_t row, Entry<T>* from, Entry<T>* to) {
+    const T* in = static_cast<const T*>(x) + row * n;
+    const Entry<T>* sorted =
+        k <= kFew ? greatest_few<T>(in, n, k, from) : greatest<T>(in, n, k, from, to);
+    write_order<T>(in, sorted, row, k, static_cast<T*>(values), indices, index_bytes);
   });
 }
 

@@ -275,6 +275,21 @@ def test_top_k(k, dtype):
     np.testing.assert_array_equal(values, np.take_along_axis(x, order, -1))
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "float32", "float64"])
+@pytest.mark.parametrize(("n", "k"), [(1, 1), (500, 1), (3001, 5), (3001, 100), (3001, 1400), (300, 300)])
+def test_top_k_of_long_rows(n, k, dtype):
+    """Equal elements come in the order of their indices."""
+    for high in (4, 250):
+        x = np.random.default_rng(n + k).integers(0, high, (3, n)).astype(dtype)
+        x[1].sort()
+        if dtype.startswith("float"):
+            x[2, ::7] = np.nan
+        values, indices = run("top_k", [x], [((3, k), dtype), ((3, k), "int64")])
+        order = np.argsort(-np.where(x == x, x, 1000).astype("float64"), axis=-1, kind="stable")[:, :k]
+        np.testing.assert_array_equal(indices, order)
+        np.testing.assert_array_equal(values, np.take_along_axis(x, order, -1))
+
+
 def test_top_k_takes_nan_first():
     x = np.array([1, np.nan, np.inf, np.nan], "float32")
     values, indices = run("top_k", [x], [((3,), "float32"), ((3,), "int64")])
