@@ -1,6 +1,7 @@
 #include "kernels/elementwise.h"
 
 #include "simd/parallel.h"
+#include "simd/power.h"
 #include "simd/scratch.h"
 #include "simd/trigonometry.h"
 

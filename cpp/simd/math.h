@@ -401,39 +401,6 @@ KCORE_INLINE Vec<T> softplus(Vec<T> x) {
 
 using HalfFloats = float __attribute__((vector_size(kVectorBytes / 2)));
 
-// x ** y for 0 < x < infinity and finite y; the result is clamped to 2^±200.
-KCORE_INLINE Doubles power_of_positive(Doubles x, Doubles y) {
-  const Longs b = reinterpret_cast<Longs>(x);
-  const Longs e = (b - 0x3fe6a09e667f3bcdLL) >> 52;  // the mantissa is in [sqrt(1/2), sqrt(2))
-  const Doubles m = reinterpret_cast<Doubles>(b - (e << 52));
-  const Doubles n = reinterpret_cast<Doubles>(e + 0x4338000000000000LL) - Format<double>::kRound;
-  const Doubles s = (m - 1.0) / (m + 1.0);
-  const Doubles t = s * s;
-  // 2 atanh(s) / (s ln 2)
-  Doubles p = t * 2.82896179499430800e-01 + 3.19905842828785258e-01;
-  p = p * t + 4.12209252850088248e-01;
-  p = p * t + 5.77077942306502223e-01;
-  p = p * t + 9.61796694113811301e-01;
-  p = p * t + 2.88539008177784950e+00;
-  Doubles z = y * (s * p + n);
-  z = z > 200.0 ? splat(200.0) : z;
-  z = z < -200.0 ? splat(-200.0) : z;
-  const Doubles rounded = z + Format<double>::kRound;
-  const Doubles r = z - (rounded - Format<double>::kRound);
-  // 2 ** r on [-1/2, 1/2]
-  Doubles q = r * 1.01470332676526110e-07 + 1.32592454392869674e-06;
-  q = q * r + 1.52529995708565555e-05;
-  q = q * r + 1.54034356964307041e-04;
-  q = q * r + 1.33335575950784511e-03;
-  q = q * r + 9.61812919092991554e-03;
-  q = q * r + 5.55041086688227506e-02;
-  q = q * r + 2.40226506956557534e-01;
-  q = q * r + 6.93147180559870457e-01;
-  q = q * r + 1.0;
-  const Longs k = reinterpret_cast<Longs>(rounded) - 0x4338000000000000LL;
-  return q * reinterpret_cast<Doubles>((k + 1023) << 52);
-}
-
 // psi(x): recurrence up to 6, then the asymptotic series; reflection below zero.
 static inline double digamma_of(double x) {
   if (x == 0) return __builtin_copysign(__builtin_inf(), -x);
@@ -535,25 +502,6 @@ KCORE_INLINE Floats erfinv(Floats x) {
   q = q * s + 1.001674799e+00f;
   q = q * s + 2.832976820e+00f;
   return x * (w < 5.0f ? p : q);
-}
-
-KCORE_INLINE Floats pow(Floats x, Floats y) {
-  const Ints plain = (x > 0.0f) & (x < kInfinity) & (absolute(y) < kInfinity);
-  if (any(~plain)) return lanes<float>(x, y, [](float a, float b) { return ::powf(a, b); });
-  math::HalfFloats a[2], b[2];
-  std::memcpy(a, &x, sizeof(x));
-  std::memcpy(b, &y, sizeof(y));
-  for (int i = 0; i < 2; ++i) {
-    a[i] = __builtin_convertvector(math::power_of_positive(__builtin_convertvector(a[i], Doubles),
-                                                           __builtin_convertvector(b[i], Doubles)),
-                                   math::HalfFloats);
-  }
-  std::memcpy(&x, a, sizeof(x));
-  return x;
-}
-
-KCORE_INLINE Doubles pow(Doubles x, Doubles y) {
-  return lanes<double>(x, y, [](double a, double b) { return ::pow(a, b); });
 }
 
 #define KCORE_ROUNDING(name, routine)                                          \

@@ -287,6 +287,26 @@ def test_power(dtype):
     assert_ulp(one("power", x, y, dtype=dtype), want, 2, dtype)
 
 
+@pytest.mark.skipif(np.finfo(np.longdouble).nmant <= 52, reason="needs a format wider than float64")
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_power_over_the_numbers(dtype):
+    """Bases of either sign, of all magnitudes and next to 1, and exponents up to those that overflow."""
+    rng = np.random.default_rng(7)
+    top = math.log(float(np.finfo(dtype).max))
+    base = np.exp(rng.uniform(-top, top, 3000))
+    near = 1 + powers(-4, -0.3, rng) * rng.choice([-1, 1], 2000)
+    x = np.concatenate([base, near, [1.0, 1.0], -base, np.full(8, -1.5)]).astype(dtype)
+    with np.errstate(divide="ignore"):
+        limit = np.minimum(1.02 * top / np.abs(np.log(np.abs(x.astype("float64")))), 1e6)
+    y = (rng.uniform(-1, 1, x.size) * limit).astype(dtype)
+    whole = x < 0
+    y[whole] = np.round(y[whole])
+    y[-8:] = [2.5, -0.5, 3, 4, 1e15, 1e30, -3, -4]
+    with np.errstate(all="ignore"):
+        want = np.power(x.astype(np.longdouble), y.astype(np.longdouble))
+    assert_ulp(one("power", x, y, dtype=dtype), want, 2, dtype)
+
+
 @pytest.mark.parametrize("dtype", INTEGERS)
 @pytest.mark.parametrize("op", [op for op in BINARY if op not in ("divide", "arctan2")])
 def test_binary_integers_wrap_and_survive_zero(op, dtype):
