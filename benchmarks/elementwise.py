@@ -1,4 +1,4 @@
-"""Rows of kernels.py for elementwise chains, updates of optimizers, reductions, softmax and random numbers."""
+"""Rows of kernels.py for elementwise chains, updates of optimizers, reductions, softmax, order and random numbers."""
 
 from __future__ import annotations
 
@@ -165,6 +165,27 @@ def _reductions(quick: bool, row, program, torch) -> Iterator:
         yield row(name, program("softmax", [x], [(shape, F)]), peers, bytes=2.0 * x.nbytes)
 
 
+def _order(quick: bool, row, program, torch) -> Iterator:
+    rng = np.random.default_rng(0)
+    shapes = [((128, 10), 1), ((128, 1000), 1), ((128, 1000), 0), ((100_352, 64), 0)]
+    for shape, axis in [((5, 7), 1)] if quick else shapes:
+        x = rng.standard_normal(shape, F)
+        out = tuple(n for i, n in enumerate(shape) if i != axis)
+        peers = {"numpy": partial(x.argmax, axis)}
+        if torch is not None:
+            peers["torch"] = partial(torch.argmax, torch.from_numpy(x), axis)
+        ours = program("argmax", [x], [(out, "int64")], axis=axis)
+        yield row(f"argmax {'x'.join(map(str, shape))} axis {axis}", ours, peers, bytes=float(x.nbytes))
+    for shape, k in [((5, 7), 3)] if quick else [((128, 1000), 5), ((64, 20_000), 100)]:
+        x = rng.standard_normal(shape, F)
+        peers = {}
+        if torch is not None:
+            peers["torch"] = partial(torch.topk, torch.from_numpy(x), k)
+        outputs = [((shape[0], k), F), ((shape[0], k), "int32")]
+        name = f"top {k} of {shape[0]}x{shape[1]}"
+        yield row(name, program("top_k", [x], outputs), peers, bytes=float(x.nbytes))
+
+
 def _random(quick: bool, row, program, torch) -> Iterator:
     n = 1000 if quick else 1 << 20
     generator = np.random.default_rng(0)
@@ -184,5 +205,5 @@ def _random(quick: bool, row, program, torch) -> Iterator:
 
 
 def rows(quick: bool, row, program, torch) -> Iterator:
-    for family in _elementwise, _updates, _reductions, _random:
+    for family in _elementwise, _updates, _reductions, _order, _random:
         yield from family(quick, row, program, torch)
