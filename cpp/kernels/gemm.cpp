@@ -19,7 +19,7 @@ namespace {
 
 constexpr std::int64_t kBlockM = 448;                    // rows of A
 constexpr std::int64_t kBlockPanels = 128;               // of B
-constexpr std::int64_t kFewRows = 224;                   // too few to pay for packing B
+constexpr std::int64_t kFewRows = 28;                    // too few to pay for packing B
 constexpr std::int64_t kPackCost = 16;                   // of an element, in multiplications
 constexpr double kTaskFlops = 262144;                    // less is not worth a thread's while
 constexpr double kPassElements = 4 * kParallelElements;  // worth a team's while
@@ -35,38 +35,66 @@ KCORE_INLINE const T* element(const T* matrix, std::int64_t stride, bool transpo
   return transposed ? matrix + col * stride + row : matrix + row * stride + col;
 }
 
-// Panel j of B, steps [pc, pc + depth).
+// A panel of B that is packed while the one before it is multiplied: some steps of depth after each
+// tile, asked for while that tile is computed.
 template <class T>
-void pack_b_panel(const Gemm<T>& g, std::int64_t j, std::int64_t pc, std::int64_t depth, T* panel) {
-  constexpr std::int64_t cols = kBlockCols<T>;
-  const T* source = element(g.b, g.b_stride, g.transpose_b, pc, j * cols);
-  const std::int64_t used = min(g.n - j * cols, cols);
-  if (g.transpose_b) {
-    pack_rows<T>(source, g.b_stride, used, cols, depth, panel);
-  } else {
-    pack_columns<T>(source, g.b_stride, used, cols, depth, panel);
-  }
-}
-
-// Asks for a block of a matrix, a share at a time, while something else is computed.
-template <class T>
-class Ahead {
+class NextPanel {
  public:
-  Ahead() = default;
-  Ahead(const T* block, std::int64_t stride, std::int64_t rows, std::int64_t cols,
-        std::int64_t shares)
-      : at_(block), stride_(stride), left_(rows), cols_(cols), share_(ceil_div(rows, shares)) {}
+  NextPanel() = default;
 
-  void next() {
-    constexpr std::int64_t line = 64 / static_cast<std::int64_t>(sizeof(T));
-    for (std::int64_t row = min(left_, share_); row > 0; --row, at_ += stride_, --left_) {
-      for (std::int64_t col = 0; col < cols_; col += line) __builtin_prefetch(at_ + col, 0, 2);
+  // Panel j, steps [pc, pc + depth), to `panel`, in so many shares; not packed if that is null.
+  NextPanel(const Gemm<T>& g, std::int64_t j, std::int64_t pc, std::int64_t depth, T* panel,
+            std::int64_t shares)
+      : transposed_(g.transpose_b),
+        source_(element(g.b, g.b_stride, g.transpose_b, pc, j * kCols)),
+        stride_(g.b_stride),
+        cols_(min(g.n - j * kCols, kCols)),
+        panel_(panel),
+        left_(depth),
+        share_(round_up(ceil_div(depth, shares), kWidth<T>)) {}
+
+  // A panel that was packed before.
+  NextPanel(const T* panel, std::int64_t depth, std::int64_t shares)
+      : source_(panel),
+        stride_(kCols),
+        cols_(kCols),
+        left_(depth),
+        share_(ceil_div(depth, shares)) {}
+
+  // The next share, to be asked for.
+  Ahead<T> ask() const {
+    const std::int64_t steps = min(left_, share_);
+    return transposed_ ? Ahead<T>{source_, stride_, steps > 0 ? cols_ : 0, steps}
+                       : Ahead<T>{source_, stride_, steps, cols_};
+  }
+
+  // Packs it.
+  void take() {
+    const std::int64_t steps = min(left_, share_);
+    if (steps == 0) return;
+    if (panel_ != nullptr) {
+      if (transposed_) {
+        pack_rows<T>(source_, stride_, cols_, kCols, steps, panel_);
+      } else {
+        pack_columns<T>(source_, stride_, cols_, kCols, steps, panel_);
+      }
+      panel_ += steps * kCols;
     }
+    source_ += transposed_ ? steps : steps * stride_;
+    left_ -= steps;
+  }
+
+  void take_all() {
+    while (left_ > 0) take();
   }
 
  private:
-  const T* at_ = nullptr;
-  std::int64_t stride_ = 0, left_ = 0, cols_ = 0, share_ = 0;
+  static constexpr std::int64_t kCols = kBlockCols<T>;
+  bool transposed_ = false;
+  const T* source_ = nullptr;
+  std::int64_t stride_ = 0, cols_ = 0;
+  T* panel_ = nullptr;
+  std::int64_t left_ = 0, share_ = 0;
 };
 
 template <class T>
@@ -114,8 +142,9 @@ class Blocked {
 
   struct Packing {
     std::int64_t height, block_m;  // of a panel and of a block of A
-    bool one_block, packs_a, packs_b;
-    std::int64_t a_elements, b_elements;  // of the memory that is packed into
+    bool packs_a, packs_b;
+    std::int64_t kept_panels, panel_elements;  // of B: how many are kept, and of each
+    std::int64_t a_elements, b_elements;       // of the memory that is packed into
   };
 
   struct Taken {
@@ -143,11 +172,13 @@ class Blocked {
     const std::int64_t depth = min(g_.k, kBlockDepth<T>);
     packing.height = balanced(rows, kBlockRows);
     packing.block_m = round_up(balanced(rows, kBlockM), packing.height);
-    packing.one_block = packing.block_m >= rows;
     packing.packs_a = panels > 2;
     packing.packs_b = g_.transpose_b || rows > kFewRows;
     packing.a_elements = packing.packs_a ? packing.block_m * depth : 0;
-    packing.b_elements = (packing.one_block ? 1 : min(panels, kBlockPanels)) * kCols * depth;
+    // Where a panel serves one block of rows there are two: one is multiplied, the next is packed.
+    packing.kept_panels = packing.block_m >= rows ? 2 : min(panels, kBlockPanels);
+    packing.panel_elements = kCols * depth;
+    packing.b_elements = packing.kept_panels * packing.panel_elements;
     return packing;
   }
 
@@ -185,42 +216,36 @@ class Blocked {
     }
   }
 
-  // Panel j of B as it lies in the matrix.
-  Ahead<T> ahead_of_panel(std::int64_t j, std::int64_t pc, std::int64_t depth,
-                          std::int64_t shares) const {
-    const T* source = element(g_.b, g_.b_stride, g_.transpose_b, pc, j * kCols);
-    const std::int64_t cols = min(g_.n - j * kCols, kCols);
-    return g_.transpose_b ? Ahead<T>(source, g_.b_stride, cols, depth, shares)
-                          : Ahead<T>(source, g_.b_stride, depth, cols, shares);
-  }
-
   void blocks(const Task& task) const {
     const auto [row, row_end, first, end] = task;
-    const auto [height, block_m, one_block, packs_a, packs_b, a_elements, b_elements] =
-        packing_of(task);
-    T* packed_b = take(Scratch::packed_b, b_elements);
-    T* packed_a = packs_a ? take(Scratch::packed_a, a_elements) : nullptr;
+    const Packing packing = packing_of(task);
+    const std::int64_t height = packing.height, block_m = packing.block_m;
+    T* packed_b = take(Scratch::packed_b, packing.b_elements);
+    T* packed_a = packing.packs_a ? take(Scratch::packed_a, packing.a_elements) : nullptr;
+    const auto panel = [&, begin = first](std::int64_t j) {
+      // Tiles read whole vectors: the ragged last panel is never read where it lies.
+      const bool in_place = !packing.packs_b && (j + 1) * kCols <= g_.n;
+      return in_place ? nullptr
+                      : packed_b + (j - begin) % packing.kept_panels * packing.panel_elements;
+    };
     for (std::int64_t jc = first; jc < end; jc += kBlockPanels) {
       const std::int64_t j_end = min(end, jc + kBlockPanels);
       // Every depth has a block, so that c is written even where k is 0.
       for (std::int64_t pc = 0; pc == 0 || pc < g_.k; pc += kBlockDepth<T>) {
         const std::int64_t depth = min(g_.k - pc, kBlockDepth<T>);
+        NextPanel<T>(g_, jc, pc, depth, panel(jc), 1).take_all();
         for (std::int64_t ic = row; ic < row_end; ic += block_m) {
           const std::int64_t i_end = min(row_end, ic + block_m);
-          if (packs_a) pack_a(ic, i_end, height, pc, depth, packed_a);
+          const std::int64_t shares = ceil_div(i_end - ic, height);
+          if (packing.packs_a) pack_a(ic, i_end, height, pc, depth, packed_a);
           for (std::int64_t j = jc; j < j_end; ++j) {
-            // Tiles read whole vectors: the ragged last panel is never read where it lies.
-            const bool in_place = !packs_b && (j + 1) * kCols <= g_.n;
-            T* panel = one_block ? packed_b : packed_b + (j - jc) * kCols * depth;
-            if (!in_place && ic == row) pack_b_panel(g_, j, pc, depth, panel);
-            Ahead<T> ahead;
+            NextPanel<T> next;
             if (j + 1 < j_end) {
-              const std::int64_t shares = ceil_div(i_end - ic, height);
-              ahead = packs_b && ic > row
-                          ? Ahead<T>(panel + kCols * depth, kCols, depth, kCols, shares)
-                          : ahead_of_panel(j + 1, pc, depth, shares);
+              T* to = panel(j + 1);
+              next = ic > row && to != nullptr ? NextPanel<T>(to, depth, shares)
+                                               : NextPanel<T>(g_, j + 1, pc, depth, to, shares);
             }
-            multiply(ic, i_end, height, j, pc, depth, packed_a, in_place ? nullptr : panel, ahead);
+            multiply(ic, i_end, height, j, pc, depth, packed_a, panel(j), next);
           }
         }
       }
@@ -231,7 +256,7 @@ class Blocked {
   // null, `b` the panel or null if it is in place.
   void multiply(std::int64_t row, std::int64_t row_end, std::int64_t height, std::int64_t j,
                 std::int64_t pc, std::int64_t depth, const T* a, const T* b,
-                Ahead<T>& ahead) const {
+                NextPanel<T>& next) const {
     const std::int64_t col = j * kCols;
     const bool last_depth = pc + depth == g_.k;
     Tile<T> tile;
@@ -248,30 +273,32 @@ class Blocked {
     if (a != nullptr) {
       tile.a = a;
       tile.a_stride = height;
-      multiply_panels<ALayout::columns>(tile, row, row_end, height, height * depth, ahead);
+      multiply_panels<ALayout::columns>(tile, row, row_end, height, height * depth, next);
     } else {
       tile.a = element(g_.a, g_.a_stride, g_.transpose_a, row, pc);
       tile.a_stride = g_.a_stride;
       if (g_.transpose_a) {
-        multiply_panels<ALayout::columns>(tile, row, row_end, height, height, ahead);
+        multiply_panels<ALayout::columns>(tile, row, row_end, height, height, next);
       } else {
-        multiply_panels<ALayout::rows>(tile, row, row_end, height, height * g_.a_stride, ahead);
+        multiply_panels<ALayout::rows>(tile, row, row_end, height, height * g_.a_stride, next);
       }
     }
   }
 
   template <ALayout Layout>
   void multiply_panels(Tile<T>& tile, std::int64_t row, std::int64_t row_end, std::int64_t height,
-                       std::int64_t a_step, Ahead<T>& ahead) const {
+                       std::int64_t a_step, NextPanel<T>& next) const {
     const TileKernel<T> whole = find_tile_kernel<T, Layout>(height, tile.cols);
-    for (; row + height <= row_end; row += height) {
-      ahead.next();
-      whole(tile);
+    for (; row < row_end; row += height) {
+      tile.ahead = next.ask();
+      row + height <= row_end ? whole(tile)
+                              : find_tile_kernel<T, Layout>(row_end - row, tile.cols)(tile);
+      next.take();
       tile.a += a_step;
       tile.c += height * tile.c_stride;
       if (tile.addend != nullptr) tile.addend += height * tile.c_stride;
     }
-    if (row < row_end) find_tile_kernel<T, Layout>(row_end - row, tile.cols)(tile);
+    next.take_all();
   }
 
   const Gemm<T>& g_;

@@ -52,6 +52,25 @@ KCORE_INLINE void multiply_accumulate(std::int64_t depth, const A& a, const B& b
   }
 }
 
+// Rows of a matrix that will be read next: asked for, into the second-level cache, while a tile is
+// computed.
+template <class T>
+struct Ahead {
+  const T* at = nullptr;
+  std::int64_t stride = 0, rows = 0, cols = 0;
+
+  // Asks for the first `count` rows, and leaves those behind.
+  void ask(std::int64_t count) {
+    constexpr std::int64_t line = 64 / static_cast<std::int64_t>(sizeof(T));
+    if (count > rows) count = rows;
+    rows -= count;
+    for (; count > 0; --count, at += stride) {
+      for (std::int64_t col = 0; col < cols; col += line) __builtin_prefetch(at + col, 0, 2);
+      __builtin_prefetch(at + cols - 1, 0, 2);
+    }
+  }
+};
+
 // One tile of C and what it is made from.
 template <class T>
 struct Tile {
@@ -67,6 +86,7 @@ struct Tile {
   const T* addend = nullptr;  // added in place of C, laid out as it is, or null
   const T* bias;              // of the first column, or null
   Activation activation;
+  Ahead<T> ahead = {};
 };
 
 template <class T>
@@ -160,10 +180,10 @@ enum class ALayout {
   rows,     // a[i * a_stride + p]: A in place
 };
 
-// C is asked for so many steps before its use: long enough for the third-level cache, too short for
-// A and B to push its rows out again, which share a set of the first level where the stride is a
-// power of two.
-constexpr std::int64_t kStepsToC = 64;
+// What lies far away is asked for every so many steps. The last of them find C in the first-level
+// cache; asked for earlier, A and B would push out rows that share a set of it, as they do where
+// the stride is a power of two, so until then it waits in the second level.
+constexpr std::int64_t kStepsToAsk = 64;
 
 // Partial: B is read in place and ends at the last valid column.
 template <class T, int Rows, int Vectors, ALayout Layout, bool Partial = false>
@@ -177,19 +197,25 @@ void tile_kernel(const Tile<T>& tile) {
   // gains.
   const std::int64_t ahead =
       b_stride * static_cast<std::int64_t>(sizeof(T)) <= 4096 ? 8 * b_stride : 0;
-  const auto prefetch_c = [&]() __attribute__((always_inline)) {
+  Ahead<T> next = tile.ahead;
+  std::int64_t left = tile.depth;
+  const std::int64_t rounds = (left + kStepsToAsk - 1) / kStepsToAsk;
+  const std::int64_t next_rows = rounds > 0 ? (next.rows + rounds - 1) / rounds : 0;
+  if (rounds > 1) {
+    Ahead<T>{tile.c, tile.c_stride, Rows, tile.cols}.ask(Rows);
+  }
+  while (left > 0) {
+    const std::int64_t rest = left % kStepsToAsk, steps = rest > 0 ? rest : kStepsToAsk;
+    next.ask(next_rows);
+    if (left <= kStepsToAsk) {
 #pragma GCC unroll 16
-    for (int i = 0; i < Rows; ++i) {
+      for (int i = 0; i < Rows; ++i) {
 #pragma GCC unroll 16
-      for (int j = 0; j < Vectors; ++j) {
-        __builtin_prefetch(tile.c + i * tile.c_stride + j * kWidth<T>, 1);
+        for (int j = 0; j < Vectors; ++j) {
+          __builtin_prefetch(tile.c + i * tile.c_stride + j * kWidth<T>, 1);
+        }
       }
     }
-  };
-  std::int64_t left = tile.depth;
-  while (left > 0) {
-    const std::int64_t steps = left > kStepsToC ? left - kStepsToC : left;
-    if (left <= kStepsToC) prefetch_c();
     multiply_accumulate<T>(
         steps,
         [=](std::int64_t p, int i) {

@@ -7,9 +7,6 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 #ifdef __linux__
 #include <pthread.h>
 #include <sched.h>
@@ -78,6 +75,7 @@ void set_num_threads(int n) {
     throw std::invalid_argument("num_threads must be at least 1, got " + std::to_string(n));
 #ifdef _OPENMP
   team_size() = n;
+  if (!forked) limit_team(n);
 #endif
 }
 

@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "simd/team.h"
+
 namespace kcore {
 
 // Less work than this stays on one thread: it takes some tens of microseconds. Starting a team
@@ -25,16 +27,11 @@ bool has_openmp();
 // Calls f(task) once for each task in [0, tasks), neighbouring tasks on the same thread.
 template <class F>
 static inline void parallel_for(std::int64_t tasks, const F& f) {
-#ifdef _OPENMP
-  const std::int64_t limit = tasks > 1 ? num_threads() : 1;
-  if (limit > 1) {
-    const int team = static_cast<int>(tasks < limit ? tasks : limit);
-#pragma omp parallel for schedule(static) num_threads(team)
-    for (std::int64_t task = 0; task < tasks; ++task) f(task);
-    return;
-  }
-#endif
-  for (std::int64_t task = 0; task < tasks; ++task) f(task);
+  const auto run = [](const void* kernel, std::int64_t first, std::int64_t end) {
+    for (; first < end; ++first) (*static_cast<const F*>(kernel))(first);
+  };
+  const int threads = tasks > 1 ? num_threads() : 1;
+  threads > 1 ? run_on_team(threads, tasks, run, &f) : run(&f, 0, tasks);
 }
 
 // The same, on one thread unless `parallel`.

@@ -66,6 +66,7 @@ CASES = [
 @pytest.fixture(params=[1, 2])
 def threads(request):
     before = _core.num_threads()
+    _core.set_num_threads(1)  # lets go of threads that hold scratch memory
     _core.set_num_threads(request.param)
     yield _core.num_threads()
     _core.set_num_threads(before)
@@ -77,19 +78,25 @@ def test_kernels_take_the_scratch_memory_that_is_announced(case, dtype, threads)
     name, inputs, outputs, attributes = case
     compiled = program_of(name, *([(x, dtype) for x in shapes] for shapes in (inputs, outputs)), attributes)
     xs = [np.ones(shape, dtype) for shape in inputs]
-    before, taken = _core.scratch_bytes(), []
+    before, taken, announced = _core.scratch_bytes(), [], compiled.memory["scratch"]
+    slack = 4 * threads * PAGE
 
     def run():  # in a thread that holds no scratch memory yet, nor does its team
-        compiled.run(xs)
-        taken.append(_core.scratch_bytes() - before)
+        deadline = time.monotonic() + 10
+        while True:
+            compiled.run(xs)
+            taken[:] = [_core.scratch_bytes() - before]
+            # Threads that come late find nothing to do.
+            if announced <= 1.1 * taken[0] + slack or time.monotonic() > deadline:
+                break
 
     thread = threading.Thread(target=run)
     thread.start()
     thread.join()
+    assert taken[0] <= announced + slack
+    assert announced <= 1.1 * taken[0] + slack
+    _core.set_num_threads(1)
     deadline = time.monotonic() + 10
     while _core.scratch_bytes() != before and time.monotonic() < deadline:
-        time.sleep(0.001)  # its team ends after it
+        time.sleep(0.001)  # the team's threads end behind it
     assert _core.scratch_bytes() == before
-    announced = compiled.memory["scratch"]
-    assert taken[0] <= announced + 4 * threads * PAGE
-    assert announced <= 1.1 * taken[0] + 4 * threads * PAGE

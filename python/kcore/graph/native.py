@@ -1,34 +1,9 @@
-"""The native core: loaded once, with the threads' settings that it needs; instruction set and threads."""
+"""The native core: programs, their storage, instruction set and threads."""
 
 from __future__ import annotations
 
-import importlib
-import os
-
-# How long an idle thread of GCC's OpenMP runtime spins before it sleeps, in turns of its loop: some hundred
-# microseconds, which is as far as the next parallel kernel of a program usually is. Waking a thread on a virtual
-# machine takes tens of microseconds: with 1000 turns a step of a perceptron took up to half as long again. The
-# runtime's own default, milliseconds, makes every parallel region wait for the operating system's next time
-# slice as soon as another process wants the processor.
-_SPIN_COUNT = "30000"
-
-
-def _load_core() -> None:
-    """Import the extension. The OpenMP runtime reads its settings once, while it is loaded."""
-    given = {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & set(os.environ)
-    if not given:
-        os.environ["GOMP_SPINCOUNT"] = _SPIN_COUNT
-    try:
-        importlib.import_module("kcore._core")
-    finally:
-        if not given:
-            del os.environ["GOMP_SPINCOUNT"]
-
-
-_load_core()
-
-from kcore import _core  # noqa: E402
-from kcore._core import Feed, Program, Storage, write_storages  # noqa: E402
+from kcore import _core
+from kcore._core import Feed, Program, Storage, write_storages
 
 __all__ = [
     "Feed",
