@@ -175,6 +175,10 @@ void run_block(const Product<T>& product, const Plan<T>& plan, const Block& bloc
   const bool skip = grid.rows.padded() && plan.row_steps * plan.run >= 16;
   const bool whole = plan.depth_steps >= plan.steps &&
                      (last - first) * plan.panel_size <= kCachedBytes / std::int64_t{sizeof(T)};
+  // Whether tiles read one after the other what lies in one piece: too short for the processor to
+  // ask for the next ones in time.
+  const bool streams = whole && !plan.narrow && plan.blocks.copy_rows == 0 && product.groups == 1 &&
+                       product.taps() == 1 && grid.rows.step == 1 && grid.cols.step == 1;
   const SlideKernel<T> slide = find_slide_kernel<T>(grid.cols);
   const bool slides = slide.run != nullptr && !plan.narrow;
   if (slides) {
@@ -201,6 +205,10 @@ void run_block(const Product<T>& product, const Plan<T>& plan, const Block& bloc
       tile.a_steps = plan.a_steps + own.first;
       tile.steps = max(0, own.last - own.first);
       tile.b += own.first * plan.step_size;
+      if (streams && used == kBlockRows && tile.cols > kWidth<T>) {
+        tile.next = tile.a + tile.a_rows[used - 1] + plan.blocks.pixel_pitch;
+        return gather_tile<T, kBlockRows, 2, true>(tile);
+      }
       find_kernel(plan, used, tile.cols)(tile);
     };
     if (whole) {

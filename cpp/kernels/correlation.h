@@ -257,6 +257,7 @@ struct GatherTile {
   bool add;
   const T* bias;
   Activation activation;
+  const T* next = nullptr;  // what is read after this tile: a vector a step is asked for
 };
 
 // Adds C and bias, applies relu and stores the accumulators.
@@ -317,7 +318,8 @@ KCORE_INLINE void finish_gathered(const GatherTile<T>& tile, Vec<T> (&acc)[Rows]
   }
 }
 
-template <class T, int Rows, int Vectors>
+// Ahead: asks for what is read after this tile.
+template <class T, int Rows, int Vectors, bool Ahead = false>
 void gather_tile(const GatherTile<T>& tile) {
   constexpr std::int64_t width = kWidth<T>;
   Vec<T> acc[Rows][Vectors] = {};
@@ -332,9 +334,14 @@ void gather_tile(const GatherTile<T>& tile) {
   }
   const std::int64_t *a_steps = tile.a_steps, b_stride = tile.b_stride;
   const T* b = tile.b;
+  const T* next = tile.next;
   multiply_accumulate<T>(
       tile.steps, [&](std::int64_t s, int i) { return rows[i][a_steps[s]]; },
-      [=](std::int64_t s, int j) { return load(b + s * b_stride + j * kWidth<T>); }, acc);
+      [=](std::int64_t s, int j) {
+        if (Ahead && j == 0) __builtin_prefetch(next + s * kWidth<T>);
+        return load(b + s * b_stride + j * kWidth<T>);
+      },
+      acc);
   finish_gathered<T>(tile, acc);
 }
 
