@@ -22,7 +22,7 @@ constexpr std::int64_t kBlockPanels = 128;               // of B
 constexpr std::int64_t kFewRows = 28;                    // too few to pay for packing B
 constexpr std::int64_t kPackCost = 16;                   // of an element, in multiplications
 constexpr double kTaskFlops = 262144;                    // less is not worth a thread's while
-constexpr double kPassElements = 4 * kParallelElements;  // worth a team's while
+constexpr double kPassElements = 2 * kParallelElements;  // worth a team's while
 constexpr double kSharedFlops = 16 * kTaskFlops;  // of an item of a batch that the team shares
 
 KCORE_INLINE std::int64_t min(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
