@@ -4,6 +4,7 @@ import os
 import resource
 import signal
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -180,7 +181,8 @@ def test_feed_refuses_objects():
 
 def test_no_thread_stays_behind():
     config.set_num_threads(2)
-    trained(None, rows=400, width=WIDE * 4)  # the team's own threads are there now
+    trained(None, rows=400, width=WIDE * 4)
+    time.sleep(0.1)  # the team's own threads are there now
     before = native_threads()
     feed = Feed([np.zeros((1000, WIDE), "float32")], np.arange(1000), 100, 10)
     feed.take()
