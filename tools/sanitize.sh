@@ -20,11 +20,18 @@ build() {  # name, sanitizers: leaves a package with a sanitized extension in bu
   cp -r python/kcore "$dir/package/" && rm -f "$dir"/package/kcore/_core*.so && cp "$dir"/_core*.so "$dir/package/kcore/"
 }
 
+stress() {  # name, sanitizers: the thread team alone, whose threads a sanitized process has all to itself
+  "${CXX:-g++}" -g -O1 -std=c++17 -fopenmp -fsanitize="$2" -Icpp \
+    tests/kernels/team_stress.cpp cpp/simd/team.cpp cpp/simd/parallel.cpp -o "build/$1/team_stress"
+  "build/$1/team_stress"
+}
+
 runtime() { "${CXX:-g++}" -print-file-name="lib$1.so"; }
 
 mkdir -p build
 if [ "$which" != thread ]; then
   build asan address,undefined
+  stress asan address,undefined
   # The interpreter's own allocations at exit are not leaks of ours. Sizes that no machine has must raise.
   KCORE_FUZZ=${KCORE_FUZZ:-30} KCORE_FUZZ_LOG=build/asan/mutant \
     LD_PRELOAD="$(runtime asan):$(runtime ubsan)" PYTHONPATH=build/asan/package PYTHONMALLOC=malloc \
@@ -35,8 +42,8 @@ if [ "$which" != thread ]; then
 fi
 if [ "$which" != address ]; then
   build tsan thread
-  # GCC's OpenMP runtime is not instrumented, so kernels stay on one thread; what is tested is concurrent runs.
-  # At a report the process ends with status 66.
+  stress tsan thread
+  # Kernels stay on one thread: what is tested here is concurrent runs. At a report the process ends with status 66.
   LD_PRELOAD="$(runtime tsan)" PYTHONPATH=build/tsan/package OMP_NUM_THREADS=1 \
     TSAN_OPTIONS="suppressions=$PWD/tools/thread_sanitizer.supp:halt_on_error=1:second_deadlock_stack=1" \
     "$python" -m pytest -x -q -s -p no:cacheprovider tests/graph/test_threads.py tests/models/test_model_threads.py \
