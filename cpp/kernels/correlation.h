@@ -7,16 +7,12 @@
 #pragma once
 
 #include "kernels/convolution.h"
+#include "kernels/extents.h"
 #include "kernels/micro_kernel.h"
 #include "simd/parallel.h"
 #include "simd/scratch.h"
 
 namespace kcore::KCORE_ISA_NAMESPACE {
-
-KCORE_INLINE std::int64_t min(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
-KCORE_INLINE std::int64_t max(std::int64_t a, std::int64_t b) { return a > b ? a : b; }
-KCORE_INLINE std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-KCORE_INLINE std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
 
 constexpr double kTaskFlops = 262144;  // a task of fewer is not worth a thread's while
 

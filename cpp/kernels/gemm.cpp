@@ -1,7 +1,7 @@
 // C is cut into one task a thread, each a product of its own with its own packed operands: threads
 // meet once, at the end, and read nothing that another has just written. The blocks of a task,
 // outermost first (after BLIS):
-//   jc  columns of B that are packed at once
+//   jc  columns of B whose panels are kept while rows of A pass
 //   pc  steps of depth, kBlockDepth at a time: what a panel holds
 //   ic  rows of A that are packed at once, and stay in the second-level cache
 //   jr, ir  panels; the micro-kernel multiplies one of A by one of B
@@ -24,10 +24,6 @@ constexpr std::int64_t kPackCost = 16;                   // of an element, in mu
 constexpr double kTaskFlops = 262144;                    // less is not worth a thread's while
 constexpr double kPassElements = 2 * kParallelElements;  // worth a team's while
 constexpr double kSharedFlops = 16 * kTaskFlops;  // of an item of a batch that the team shares
-
-KCORE_INLINE std::int64_t min(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
-KCORE_INLINE std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-KCORE_INLINE std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
 
 template <class T>
 KCORE_INLINE const T* element(const T* matrix, std::int64_t stride, bool transposed,

@@ -1,5 +1,6 @@
 #include "kernels/indexing.h"
 
+#include "kernels/extents.h"
 #include "simd/parallel.h"
 #include "simd/vec.h"
 
@@ -11,12 +12,6 @@ constexpr std::int64_t kGrain = 32768;         // elements of a task
 constexpr std::int64_t kGrainBytes = 1 << 17;  // the same in bytes
 constexpr std::int64_t kInlineCopy = 128;      // elements below which a call to copy costs more
 constexpr std::int64_t kColumns = 256;         // columns that one task sums
-
-KCORE_INLINE std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-
-KCORE_INLINE std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
-
-KCORE_INLINE std::int64_t larger(std::int64_t a, std::int64_t b) { return a > b ? a : b; }
 
 KCORE_INLINE std::int64_t read_index(const Indices& indices, std::int64_t i) {
   return indices.bytes == 4 ? static_cast<const std::int32_t*>(indices.data)[i]
@@ -36,8 +31,8 @@ constexpr std::int64_t kAheadBytes = 512;  // of a row; its rest is read in orde
 
 KCORE_INLINE void prefetch_row(const void* row, std::int64_t bytes) {
   const char* p = static_cast<const char*>(row);
-  for (std::int64_t i = 0; i < smaller(bytes, kAheadBytes); i += 64) __builtin_prefetch(p + i);
-  __builtin_prefetch(p + smaller(bytes, kAheadBytes) - 1);
+  for (std::int64_t i = 0; i < min(bytes, kAheadBytes); i += 64) __builtin_prefetch(p + i);
+  __builtin_prefetch(p + min(bytes, kAheadBytes) - 1);
 }
 
 template <class T>
@@ -47,12 +42,12 @@ void gather_elements(const IndexedAxis& axis, const void* x, Indices indices, co
   std::memcpy(&hole, missing, sizeof(T));
   const std::int64_t inner = axis.inner, rows = axis.outer * axis.count;
   if (rows * inner == 0) return;
-  const std::int64_t width = smaller(inner, kGrain), pieces = ceil_div(inner, width);
-  const std::int64_t grain = pieces > 1 ? 1 : larger(1, kGrain / inner);
+  const std::int64_t width = min(inner, kGrain), pieces = ceil_div(inner, width);
+  const std::int64_t grain = pieces > 1 ? 1 : max(1, kGrain / inner);
   parallel_for(ceil_div(rows, grain) * pieces, [&](std::int64_t task) {
     const std::int64_t column = task % pieces * width;
-    const std::int64_t n = smaller(width, inner - column);
-    const std::int64_t first = task / pieces * grain, last = smaller(rows, first + grain);
+    const std::int64_t n = min(width, inner - column);
+    const std::int64_t first = task / pieces * grain, last = min(rows, first + grain);
     std::int64_t o = first / axis.count, j = first % axis.count;
     for (std::int64_t row = first; row < last; ++row) {
       const std::int64_t index = resolve(indices, j, axis.extent);
@@ -132,15 +127,14 @@ void scatter_add(const IndexedAxis& axis, const void* updates, Indices indices,
     if (row >= 0) order[ends[row]++] = j;
   }
   // Now ends[r] is the end of row r, and the beginning of row r + 1.
-  const std::int64_t width = smaller(inner, kColumns), pieces = ceil_div(inner, width);
-  const std::int64_t grain =
-      smaller(extent, larger(1, kGrain / (width * larger(1, 1 + count / extent))));
+  const std::int64_t width = min(inner, kColumns), pieces = ceil_div(inner, width);
+  const std::int64_t grain = min(extent, max(1, kGrain / (width * max(1, 1 + count / extent))));
   const std::int64_t groups = ceil_div(extent, grain);
   parallel_for(axis.outer * groups * pieces, [&](std::int64_t task) {
     const std::int64_t column = task % pieces * width;
-    const std::int64_t n = smaller(width, inner - column);
+    const std::int64_t n = min(width, inner - column);
     const std::int64_t first = task / pieces % groups * grain;
-    const std::int64_t last = smaller(extent, first + grain);
+    const std::int64_t last = min(extent, first + grain);
     const std::int64_t o = task / pieces / groups;
     const S* x = static_cast<const S*>(updates) + o * count * inner + column;
     S* y = static_cast<S*>(out) + o * extent * inner + column;
@@ -159,10 +153,10 @@ void scatter_add(const IndexedAxis& axis, const void* updates, Indices indices,
 void scatter_rows(std::int64_t rows, std::int64_t row_bytes, std::int64_t count,
                   const void* updates, Indices indices, void* out) {
   if (row_bytes == 0) return;
-  const std::int64_t width = smaller(row_bytes, larger(64, kGrainBytes / larger(1, count)));
+  const std::int64_t width = min(row_bytes, max(64, kGrainBytes / max(1, count)));
   // Tasks own columns: an index that comes twice is written twice, in order, by the same task.
   parallel_for(ceil_div(row_bytes, width), [&](std::int64_t task) {
-    const std::int64_t column = task * width, n = smaller(width, row_bytes - column);
+    const std::int64_t column = task * width, n = min(width, row_bytes - column);
     for (std::int64_t j = 0; j < count; ++j) {
       const std::int64_t row = resolve(indices, j, rows);
       if (row < 0) continue;
@@ -180,7 +174,7 @@ void take_along_axis_elements(const IndexedAxis& axis, const void* x, Indices in
   std::memcpy(&hole, missing, sizeof(T));
   const std::int64_t inner = axis.inner, total = axis.outer * axis.count * inner;
   parallel_for(ceil_div(total, kGrain), [&](std::int64_t task) {
-    const std::int64_t first = task * kGrain, last = smaller(total, first + kGrain);
+    const std::int64_t first = task * kGrain, last = min(total, first + kGrain);
     std::int64_t i = first % inner, j = first / inner % axis.count;
     std::int64_t o = first / inner / axis.count;
     for (std::int64_t e = first; e < last; ++e) {
@@ -212,13 +206,12 @@ void scatter_add_along_axis(const IndexedAxis& axis, const void* updates, Indice
   using S = typename Sum<T>::type;
   const std::int64_t inner = axis.inner, extent = axis.extent, count = axis.count;
   if (axis.outer * extent * inner == 0) return;
-  const std::int64_t width = smaller(inner, kColumns), pieces = ceil_div(inner, width);
-  const std::int64_t grain =
-      pieces > 1 ? 1 : larger(1, kGrain / (width * larger(1, larger(extent, count))));
+  const std::int64_t width = min(inner, kColumns), pieces = ceil_div(inner, width);
+  const std::int64_t grain = pieces > 1 ? 1 : max(1, kGrain / (width * max(1, max(extent, count))));
   parallel_for(ceil_div(axis.outer, grain) * pieces, [&](std::int64_t task) {
     const std::int64_t column = task % pieces * width;
-    const std::int64_t n = smaller(width, inner - column);
-    const std::int64_t first = task / pieces * grain, last = smaller(axis.outer, first + grain);
+    const std::int64_t n = min(width, inner - column);
+    const std::int64_t first = task / pieces * grain, last = min(axis.outer, first + grain);
     for (std::int64_t o = first; o < last; ++o) {
       S* y = static_cast<S*>(out) + o * extent * inner + column;
       for (std::int64_t r = 0; r < extent; ++r) {
@@ -242,9 +235,9 @@ void one_hot_elements(std::int64_t count, std::int64_t depth, Indices indices, c
   std::memcpy(&one, on, sizeof(T));
   std::memcpy(&zero, off, sizeof(T));
   if (depth == 0) return;
-  const std::int64_t grain = larger(1, kGrain / depth);
+  const std::int64_t grain = max(1, kGrain / depth);
   parallel_for(ceil_div(count, grain), [&](std::int64_t task) {
-    const std::int64_t last = smaller(count, (task + 1) * grain);
+    const std::int64_t last = min(count, (task + 1) * grain);
     for (std::int64_t j = task * grain; j < last; ++j) {
       T* y = static_cast<T*>(out) + j * depth;
       for (std::int64_t i = 0; i < depth; ++i) y[i] = zero;

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "kernels/epilogue.h"
+#include "kernels/extents.h"
 #include "simd/math.h"
 #include "simd/vec.h"
 
@@ -199,8 +200,8 @@ void tile_kernel(const Tile<T>& tile) {
       b_stride * static_cast<std::int64_t>(sizeof(T)) <= 4096 ? 8 * b_stride : 0;
   Ahead<T> next = tile.ahead;
   std::int64_t left = tile.depth;
-  const std::int64_t rounds = (left + kStepsToAsk - 1) / kStepsToAsk;
-  const std::int64_t next_rows = rounds > 0 ? (next.rows + rounds - 1) / rounds : 0;
+  const std::int64_t rounds = ceil_div(left, kStepsToAsk);
+  const std::int64_t next_rows = rounds > 0 ? ceil_div(next.rows, rounds) : 0;
   if (rounds > 1) {
     Ahead<T>{tile.c, tile.c_stride, Rows, tile.cols}.ask(Rows);
   }
@@ -251,8 +252,8 @@ TileKernel<T> find_tile_kernel(std::int64_t rows, std::int64_t cols) {
 
 // The largest block such that `extent` is cut into as many blocks as by `limit`, evenly.
 KCORE_INLINE std::int64_t balanced(std::int64_t extent, std::int64_t limit) {
-  const std::int64_t blocks = (extent + limit - 1) / limit;
-  return blocks == 0 ? 1 : (extent + blocks - 1) / blocks;
+  const std::int64_t blocks = ceil_div(extent, limit);
+  return blocks == 0 ? 1 : ceil_div(extent, blocks);
 }
 
 }  // namespace kcore::KCORE_ISA_NAMESPACE

@@ -1,5 +1,6 @@
 #include "kernels/movement.h"
 
+#include "kernels/extents.h"
 #include "kernels/staging.h"
 #include "simd/parallel.h"
 #include "simd/vec.h"
@@ -11,10 +12,6 @@ namespace {
 constexpr std::int64_t kGrain = 32768;         // elements of a task
 constexpr std::int64_t kGrainBytes = 1 << 17;  // the same for byte-wise kernels
 constexpr std::int64_t kMemcpyBytes = 96;      // shorter rows are copied in line
-
-KCORE_INLINE std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-
-KCORE_INLINE std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
 
 template <class T>
 KCORE_INLINE void copy_row(const T* in, T* out, std::int64_t n, bool streamed = false) {
@@ -105,7 +102,7 @@ void transpose_block(const T* in, std::int64_t in_stride, T* out, std::int64_t o
   // Few rows left (an image's three channels): blocks of columns keep the input in cache.
   constexpr std::int64_t kColumns = 64;
   for (std::int64_t q0 = 0; q0 < nq; q0 += kColumns) {
-    const std::int64_t q1 = smaller(nq, q0 + kColumns);
+    const std::int64_t q1 = min(nq, q0 + kColumns);
     for (std::int64_t p = whole_p; p < np; ++p) {
       for (std::int64_t q = q0; q < q1; ++q) out[p * out_stride + q] = in[q * in_stride + p];
     }
@@ -187,19 +184,19 @@ void strided_copy_elements(const StridedCopy& copy, const T* in, T* out) {
   plane.streamed = leaves_caches(np * nq * outer * static_cast<std::int64_t>(sizeof(T)));
 
   const bool transposing = plane.in_q != 1 && plane.in_p == 1 && np > 1;
-  const std::int64_t q_chunk = smaller(nq, transposing ? 256 : kGrain);
+  const std::int64_t q_chunk = min(nq, transposing ? 256 : kGrain);
   std::int64_t p_chunk = kGrain / q_chunk;
   if (p_chunk > 64) p_chunk -= p_chunk % 64;
-  p_chunk = smaller(np, p_chunk);
+  p_chunk = min(np, p_chunk);
   const std::int64_t p_chunks = ceil_div(np, p_chunk), q_chunks = ceil_div(nq, q_chunk);
   const std::int64_t planes =
-      p_chunks * q_chunks > 1 ? 1 : smaller(outer, 1 + (kGrain - 1) / (np * nq));
+      p_chunks * q_chunks > 1 ? 1 : min(outer, 1 + (kGrain - 1) / (np * nq));
   parallel_for(ceil_div(outer, planes) * p_chunks * q_chunks, [&](std::int64_t task) {
     const std::int64_t q0 = task % q_chunks * q_chunk;
     const std::int64_t p0 = task / q_chunks % p_chunks * p_chunk;
     const std::int64_t first = task / q_chunks / p_chunks * planes;
-    const std::int64_t last = smaller(outer, first + planes);
-    const std::int64_t pn = smaller(p_chunk, np - p0), qn = smaller(q_chunk, nq - q0);
+    const std::int64_t last = min(outer, first + planes);
+    const std::int64_t pn = min(p_chunk, np - p0), qn = min(q_chunk, nq - q0);
     std::int64_t index[kMaxCopyRank] = {};
     const T* x = in + p0 * plane.in_p + q0 * plane.in_q;
     T* y = out + p0 * plane.out_p + q0 * plane.out_q;
@@ -249,7 +246,7 @@ void pad_elements(const Padding& padding, const T* in, T value, T* out) {
   if (rows * out_width == 0) return;
   const std::int64_t grain = 1 + kGrain / out_width;
   parallel_for(ceil_div(rows, grain), [&](std::int64_t task) {
-    const std::int64_t last = smaller(rows, (task + 1) * grain);
+    const std::int64_t last = min(rows, (task + 1) * grain);
     for (std::int64_t i = task * grain; i < last; ++i) {
       T* y = out + i * out_width;
       bool inside = in_width > 0;
@@ -322,14 +319,14 @@ void concatenate(std::int64_t inputs, const void* const* in, const std::int64_t*
   if (rows * out_width == 0) return;
   // A block of rows stays in cache while every input writes its part; rows that are long by
   // themselves (axis 0) are cut instead.
-  const std::int64_t row_chunk = smaller(rows, 1 + (kGrainBytes - 1) / out_width);
+  const std::int64_t row_chunk = min(rows, 1 + (kGrainBytes - 1) / out_width);
   const std::int64_t row_chunks = ceil_div(rows, row_chunk);
   const std::int64_t pieces = row_chunk > 1 ? 1 : ceil_div(out_width, kGrainBytes);
   parallel_for(row_chunks * pieces, [&](std::int64_t task) {
     const std::int64_t first = task / pieces * row_chunk;
-    const std::int64_t count = smaller(row_chunk, rows - first);
+    const std::int64_t count = min(row_chunk, rows - first);
     const std::int64_t begin = pieces > 1 ? task % pieces * kGrainBytes : 0;
-    const std::int64_t end = pieces > 1 ? smaller(out_width, begin + kGrainBytes) : out_width;
+    const std::int64_t end = pieces > 1 ? min(out_width, begin + kGrainBytes) : out_width;
     std::int64_t offset = 0;
     for (std::int64_t i = 0; i < inputs; ++i) {
       const char* x = static_cast<const char*>(in[i]) + first * widths[i];
@@ -338,7 +335,7 @@ void concatenate(std::int64_t inputs, const void* const* in, const std::int64_t*
         copy_column(x, widths[i], y, out_width, count);
       } else {
         const std::int64_t from = begin > offset ? begin - offset : 0;
-        const std::int64_t to = smaller(widths[i], end - offset);
+        const std::int64_t to = min(widths[i], end - offset);
         if (from < to) std::memcpy(y + from, x + from, static_cast<std::size_t>(to - from));
       }
       offset += widths[i];

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "kernels/extents.h"
 #include "kernels/staging.h"
 #include "simd/parallel.h"
 
@@ -11,10 +12,6 @@ namespace {
 
 constexpr std::int64_t kColumns = 512;  // columns that a task combines
 
-KCORE_INLINE std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-
-KCORE_INLINE std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
-
 struct Blocks {
   std::int64_t rows, size, count;
 
@@ -23,7 +20,7 @@ struct Blocks {
         size(normalization_block(columns)),
         count(ceil_div(all_rows, normalization_block(columns))) {}
   std::int64_t begin(std::int64_t block) const { return block * size; }
-  std::int64_t end(std::int64_t block) const { return smaller(rows, (block + 1) * size); }
+  std::int64_t end(std::int64_t block) const { return min(rows, (block + 1) * size); }
 };
 
 template <int n>
@@ -49,7 +46,7 @@ KCORE_INLINE void write_rows(const Blocks& blocks, std::int64_t block, std::int6
   const std::int64_t end = blocks.end(block);
   const std::int64_t group = streamed ? 1 + kStaged / columns : blocks.size;
   for (std::int64_t first = blocks.begin(block); first < end; first += group) {
-    const std::int64_t last = smaller(end, first + group), count = (last - first) * columns;
+    const std::int64_t last = min(end, first + group), count = (last - first) * columns;
     T* to = stage<T>(streamed, y + first * columns, count);
     for (std::int64_t r = first; r < last; ++r) f(r, to + (r - first) * columns);
     unstage<T>(to, y + first * columns, count);
@@ -115,7 +112,7 @@ template <class T>
 void combine_statistics(const Blocks& blocks, std::int64_t columns, const T* partial, T* mean,
                         T* variance) {
   parallel_for(ceil_div(columns, kColumns), [&](std::int64_t task) {
-    const std::int64_t first = task * kColumns, n = smaller(kColumns, columns - first);
+    const std::int64_t first = task * kColumns, n = min(kColumns, columns - first);
     double average[kColumns] = {}, squares[kColumns] = {}, rows = 0;
     for (std::int64_t block = 0; block < blocks.count; ++block) {
       const T* means = partial + block * 2 * columns + first;
@@ -202,7 +199,7 @@ template <class T>
 void combine_sums(const Blocks& blocks, std::int64_t columns, const T* partial, T* first,
                   T* second) {
   parallel_for(ceil_div(columns, kColumns), [&](std::int64_t task) {
-    const std::int64_t begin = task * kColumns, n = smaller(kColumns, columns - begin);
+    const std::int64_t begin = task * kColumns, n = min(kColumns, columns - begin);
     double a[kColumns] = {}, b[kColumns] = {};
     for (std::int64_t block = 0; block < blocks.count; ++block) {
       const T* sums = partial + block * 2 * columns + begin;

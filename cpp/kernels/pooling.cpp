@@ -1,5 +1,6 @@
 #include "kernels/pooling.h"
 
+#include "kernels/extents.h"
 #include "kernels/staging.h"
 #include "simd/parallel.h"
 
@@ -9,12 +10,6 @@ namespace {
 
 constexpr std::int64_t kGrain = 32768;  // elements of a task
 
-KCORE_INLINE std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-
-KCORE_INLINE std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
-
-KCORE_INLINE std::int64_t larger(std::int64_t a, std::int64_t b) { return a > b ? a : b; }
-
 struct Span {
   std::int64_t begin, end;
 };
@@ -23,7 +18,7 @@ struct Span {
 KCORE_INLINE Span window(std::int64_t o, std::int64_t stride, std::int64_t low, std::int64_t pool,
                          std::int64_t extent) {
   const std::int64_t begin = o * stride - low;
-  return {larger(0, begin), smaller(extent, begin + pool)};
+  return {max(0, begin), min(extent, begin + pool)};
 }
 
 // Whole vectors of channels first, then single ones.
@@ -39,9 +34,9 @@ KCORE_INLINE void over_channels(std::int64_t channels, const WholeVector& whole,
 template <class F>
 KCORE_INLINE void over_rows(std::int64_t batch, std::int64_t rows, std::int64_t row_elements,
                             const F& f) {
-  const std::int64_t total = batch * rows, grain = larger(1, kGrain / larger(1, row_elements));
+  const std::int64_t total = batch * rows, grain = max(1, kGrain / max(1, row_elements));
   parallel_for(ceil_div(total, grain), [&](std::int64_t task) {
-    const std::int64_t last = smaller(total, (task + 1) * grain);
+    const std::int64_t last = min(total, (task + 1) * grain);
     for (std::int64_t i = task * grain; i < last; ++i) f(i / rows, i % rows);
   });
 }
@@ -212,17 +207,17 @@ KCORE_INLINE void max_window_gradient(const Window& seen, const Span& owned, std
 template <class T, class P, bool overlapping>
 void max_pool_gradient_bands(const Pooling& p, const P* all_places, const T* dy_data, T* dx_data) {
   const std::int64_t row = p.width * p.channels, out_row = p.out_width * p.channels;
-  const std::int64_t band = larger(overlapping ? 8 : 1, kGrain / larger(1, p.stride_y * row));
+  const std::int64_t band = max(overlapping ? 8 : 1, kGrain / max(1, p.stride_y * row));
   const std::int64_t bands = ceil_div(p.out_height, band);
   const bool streamed =
       leaves_caches(p.batch * p.height * row * static_cast<std::int64_t>(sizeof(T)));
   parallel_for(p.batch * bands, [&](std::int64_t task) {
     const std::int64_t n = task / bands, first = task % bands * band;
-    const std::int64_t last = smaller(p.out_height, first + band);
+    const std::int64_t last = min(p.out_height, first + band);
     const P* places = all_places + n * p.out_height * out_row;
     const T* dy = dy_data + n * p.out_height * out_row;
-    const Span owned = {first == 0 ? 0 : larger(0, first * p.stride_y - p.top),
-                        last == p.out_height ? p.height : larger(0, last * p.stride_y - p.top)};
+    const Span owned = {first == 0 ? 0 : max(0, first * p.stride_y - p.top),
+                        last == p.out_height ? p.height : max(0, last * p.stride_y - p.top)};
     T* const result = dx_data + (n * p.height + owned.begin) * row;
     const std::int64_t elements = (owned.end - owned.begin) * row;
     T* const staged = stage<T>(streamed, result, elements);
@@ -242,8 +237,8 @@ void max_pool_gradient_bands(const Pooling& p, const P* all_places, const T* dy_
                       (p.out_width - 1) * p.stride_x - p.left + p.pool_width < p.width;
     for (; oy < last; ++oy) {
       const Span rows = window(oy, p.stride_y, p.top, p.pool_height, p.height);
-      zero_until(overlapping || gaps ? smaller(rows.end, owned.end) : rows.begin);
-      zeroed = larger(zeroed, smaller(rows.end, owned.end));
+      zero_until(overlapping || gaps ? min(rows.end, owned.end) : rows.begin);
+      zeroed = max(zeroed, min(rows.end, owned.end));
       for (std::int64_t ox = 0; ox < p.out_width; ++ox) {
         const std::int64_t at = oy * out_row + ox * p.channels;
         max_window_gradient<T, P, overlapping>(Window(p, oy, ox), owned, row, p.channels,
@@ -332,7 +327,7 @@ void average_pool(const Pooling& p, const void* x_data, void* y_data) {
 KCORE_INLINE Span windows_over(std::int64_t i, std::int64_t stride, std::int64_t low,
                                std::int64_t pool, std::int64_t outputs) {
   const std::int64_t first = i + low - pool + 1;
-  return {first <= 0 ? 0 : ceil_div(first, stride), smaller(outputs, (i + low) / stride + 1)};
+  return {first <= 0 ? 0 : ceil_div(first, stride), min(outputs, (i + low) / stride + 1)};
 }
 
 template <class T>

@@ -1,5 +1,6 @@
 #include "kernels/reduce.h"
 
+#include "kernels/extents.h"
 #include "simd/parallel.h"
 #include "simd/vec.h"
 
@@ -12,23 +13,19 @@ constexpr std::int64_t kChunk = 4096;      // elements that are added up in one 
 constexpr std::int64_t kTask = 16 * 1024;  // elements of a task
 constexpr std::int64_t kColumns = 1024;    // columns of a task
 
-constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-constexpr std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
-constexpr std::int64_t larger(std::int64_t a, std::int64_t b) { return a > b ? a : b; }
-
 // One copy of a loop's code, though what calls it is inlined in several places.
 #define KCORE_OUTLINE __attribute__((noinline))
 
 // Calls f(first, last) for ranges that cover [0, units), each of about kTask elements.
 template <class F>
 void for_ranges(std::int64_t units, std::int64_t elements_of_unit, const F& f) {
-  const std::int64_t grain = larger(1, kTask / larger(1, elements_of_unit));
+  const std::int64_t grain = max(1, kTask / max(1, elements_of_unit));
   if (units * elements_of_unit <= kSequential) {
     f(0, units);
     return;
   }
   parallel_for(ceil_div(units, grain),
-               [&](std::int64_t task) { f(task * grain, smaller(units, (task + 1) * grain)); });
+               [&](std::int64_t task) { f(task * grain, min(units, (task + 1) * grain)); });
 }
 
 // ---- Operations ----
@@ -210,7 +207,7 @@ void reduce_rows(const T* x, T* y, std::int64_t rows, std::int64_t count, T* par
   for_ranges(rows * chunks, kChunk, [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t unit = first; unit < last; ++unit) {
       const std::int64_t row = unit / chunks, begin = unit % chunks * kChunk;
-      partial[unit] = reduce_chunk<T, Op>(x + row * count + begin, smaller(kChunk, count - begin));
+      partial[unit] = reduce_chunk<T, Op>(x + row * count + begin, min(kChunk, count - begin));
     }
   });
   for (std::int64_t row = 0; row < rows; ++row) {
@@ -284,27 +281,25 @@ KCORE_OUTLINE void reduce_narrow_strip(const T* x, T* y, std::int64_t rows, std:
   }
 }
 
-std::int64_t rows_of_chunk(std::int64_t inner) {
-  return larger(16, kTask / smaller(inner, kColumns));
-}
+std::int64_t rows_of_chunk(std::int64_t inner) { return max(16, kTask / min(inner, kColumns)); }
 
 template <class T, class Op>
 void reduce_columns(const T* x, T* y, Extents e, T* partial) {
   const std::int64_t rows = rows_of_chunk(e.inner);
   const std::int64_t chunks = ceil_div(e.count, rows), strips = ceil_div(e.inner, kColumns);
   T* const sums = chunks > 1 ? partial : y;
-  const std::int64_t unit_elements = smaller(rows, e.count) * smaller(kColumns, e.inner);
+  const std::int64_t unit_elements = min(rows, e.count) * min(kColumns, e.inner);
   for_ranges(e.outer * chunks * strips, unit_elements, [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t unit = first; unit < last; ++unit) {
       const std::int64_t strip = unit % strips * kColumns, block = unit / strips;
       const std::int64_t begin = block % chunks * rows, outer = block / chunks;
       const T* from = x + (outer * e.count + begin) * e.inner + strip;
       T* to = sums + block * e.inner + strip;
-      const std::int64_t n = smaller(rows, e.count - begin);
+      const std::int64_t n = min(rows, e.count - begin);
       if (e.inner < kWidth<T>) {
         reduce_narrow_strip<T, Op>(from, to, n, e.inner);
       } else {
-        reduce_strip<T, Op>(from, to, n, e.inner, smaller(kColumns, e.inner - strip));
+        reduce_strip<T, Op>(from, to, n, e.inner, min(kColumns, e.inner - strip));
       }
     }
   });
@@ -438,11 +433,11 @@ KCORE_OUTLINE void arg_columns(const T* x, std::int64_t rows, std::int64_t strid
                                std::int64_t columns, Index* index) {
   constexpr std::int64_t W = kWidth<T>;
   using Lane = typename IndexOf<sizeof(T)>::type;
-  const std::int64_t second = larger(0, columns - W);
+  const std::int64_t second = max(0, columns - W);
   const auto at = [&](std::int64_t row, std::int64_t part) {
     const T* p = x + row * stride + part * W;
     if (columns == 2 * W) return load_ahead(p);
-    return load_partial(p, part == 0 ? smaller(columns, W) : second);
+    return load_partial(p, part == 0 ? min(columns, W) : second);
   };
   Vec<T> best[2] = {at(0, 0), at(0, 1)};
   Lanes<T> places[2] = {};
@@ -489,7 +484,7 @@ void arg_reduce_with(const T* x, Index* index, Extents e) {
     for (std::int64_t unit = first; unit < last; ++unit) {
       const std::int64_t strip = unit % strips * kStrip, outer = unit / strips;
       const T* p = x + outer * e.count * e.inner + strip;
-      const std::int64_t columns = smaller(kStrip, e.inner - strip);
+      const std::int64_t columns = min(kStrip, e.inner - strip);
       Index* to = index + outer * e.inner + strip;
       if constexpr (kHasLanes<T>) {
         arg_columns<T, Better>(p, e.count, e.inner, columns, to);
@@ -544,11 +539,11 @@ template <class T, class Op>
 void cumulate_with(Cumulation how, const T* x, T* y, Extents e) {
   using A = typename AccumulatorOf<T>::type;
   const std::int64_t strips = ceil_div(e.inner, kColumns);
-  const std::int64_t unit_elements = e.count * smaller(kColumns, e.inner);
+  const std::int64_t unit_elements = e.count * min(kColumns, e.inner);
   for_ranges(e.outer * strips, unit_elements, [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t unit = first; unit < last; ++unit) {
       const std::int64_t strip = unit % strips * kColumns, outer = unit / strips;
-      const std::int64_t columns = smaller(kColumns, e.inner - strip);
+      const std::int64_t columns = min(kColumns, e.inner - strip);
       A sums[kColumns];
       for (std::int64_t j = 0; j < columns; ++j) sums[j] = Op::template identity<A>;
       for (std::int64_t i = 0; i < e.count; ++i) {

@@ -66,7 +66,7 @@ void stream_rows(const Gemm<T>& g, std::int64_t rows, std::int64_t col, std::int
 // Up to kStreamRows rows of A: B (not transposed) is read where it lies, in long runs of columns.
 template <class T>
 void stream(const Gemm<T>& g, std::int64_t cols, bool parallel) {
-  for_tasks(parallel, (g.n + cols - 1) / cols, [&](std::int64_t task) {
+  for_tasks(parallel, ceil_div(g.n, cols), [&](std::int64_t task) {
     const std::int64_t col = task * cols;
     const std::int64_t end = col + cols < g.n ? col + cols : g.n;
     if (g.transpose_a) {
@@ -117,7 +117,7 @@ void outer(const Gemm<T>& g, std::int64_t task_rows, bool parallel) {
                                                     : g.k == 2 ? outer_row<T, 2>
                                                     : g.k == 3 ? outer_row<T, 3>
                                                                : outer_row<T, 4>;
-  for_tasks(parallel, (g.m + task_rows - 1) / task_rows, [&](std::int64_t task) {
+  for_tasks(parallel, ceil_div(g.m, task_rows), [&](std::int64_t task) {
     const std::int64_t end = (task + 1) * task_rows < g.m ? (task + 1) * task_rows : g.m;
     for (std::int64_t i = task * task_rows; i < end; ++i) row(g, i);
   });
@@ -258,7 +258,7 @@ void dots(const Gemm<T>& g, std::int64_t task_rows, std::int64_t task_cols, bool
   }
   // A single row takes as many columns as are summed over their lanes at once.
   const std::int64_t most = g.m == 1 && kWidth<T> > kDotCols ? kWidth<T> : kDotCols;
-  const std::int64_t col_tasks = (g.n + task_cols - 1) / task_cols;
+  const std::int64_t col_tasks = ceil_div(g.n, task_cols);
   const auto run = [&](std::int64_t task) {
     const std::int64_t row = task / col_tasks * task_rows, col = task % col_tasks * task_cols;
     const std::int64_t row_end = row + task_rows < g.m ? row + task_rows : g.m;
@@ -288,7 +288,7 @@ void dots(const Gemm<T>& g, std::int64_t task_rows, std::int64_t task_cols, bool
       }
     }
   };
-  const std::int64_t tasks = (g.m + task_rows - 1) / task_rows * col_tasks;
+  const std::int64_t tasks = ceil_div(g.m, task_rows) * col_tasks;
   for_tasks(parallel, tasks, run);
 }
 
@@ -350,7 +350,7 @@ void narrow(const Gemm<T>& g, std::int64_t task_rows, bool parallel) {
       if (g.activation != Activation::none) activate_block<T>(c, 0, 1, used * g.n, g.activation);
     }
   };
-  const std::int64_t tasks = (g.m + task_rows - 1) / task_rows;
+  const std::int64_t tasks = ceil_div(g.m, task_rows);
   for_tasks(parallel, tasks, run);
 }
 

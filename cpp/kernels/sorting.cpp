@@ -1,5 +1,6 @@
 #include "kernels/sorting.h"
 
+#include "kernels/extents.h"
 #include "simd/parallel.h"
 #include "simd/vec.h"
 
@@ -11,10 +12,6 @@ constexpr std::int64_t kGrain = 4096;  // elements that are worth a task
 constexpr std::int64_t kRun = 16;      // runs sorted by insertion before merging
 constexpr std::int64_t kFew = 32;      // elements that are kept in order by insertion
 constexpr std::int64_t kKept = 32;     // elements that top_k keeps beyond twice as many as asked
-
-KCORE_INLINE std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-
-KCORE_INLINE std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
 
 // An unsigned key in the elements' order.
 KCORE_INLINE std::uint8_t order_key(std::uint8_t x) { return x; }
@@ -58,10 +55,10 @@ void insertion_sort(Entry<T>* entries, std::int64_t n) {
 // Merges runs of growing length back and forth; returns the half that the result is in.
 template <class T>
 const Entry<T>* merge_sort(Entry<T>* from, Entry<T>* to, std::int64_t n) {
-  for (std::int64_t i = 0; i < n; i += kRun) insertion_sort(from + i, smaller(kRun, n - i));
+  for (std::int64_t i = 0; i < n; i += kRun) insertion_sort(from + i, min(kRun, n - i));
   for (std::int64_t run = kRun; run < n; run *= 2) {
     for (std::int64_t begin = 0; begin < n; begin += 2 * run) {
-      const std::int64_t middle = smaller(n, begin + run), end = smaller(n, begin + 2 * run);
+      const std::int64_t middle = min(n, begin + run), end = min(n, begin + 2 * run);
       std::int64_t left = begin, right = middle, out = begin;
       while (left < middle && right < end) {
         to[out++] = from[right].key < from[left].key ? from[right++] : from[left++];
@@ -98,13 +95,13 @@ void write_order(const T* in, const Entry<T>* sorted, std::int64_t row, std::int
 // Calls f(row, room for n entries, room for as many more) for every row.
 template <class T, class F>
 void over_rows(std::int64_t rows, std::int64_t n, std::byte* workspace, const F& f) {
-  const std::int64_t limit = smaller(rows, kSortingTasks);
-  const std::int64_t tasks = smaller(limit, ceil_div(rows * n, kGrain));
+  const std::int64_t limit = min(rows, kSortingTasks);
+  const std::int64_t tasks = min(limit, ceil_div(rows * n, kGrain));
   if (tasks == 0) return;
   const std::int64_t share = ceil_div(rows, tasks);
   parallel_for(tasks, [&](std::int64_t task) {
     auto* from = reinterpret_cast<Entry<T>*>(workspace) + task * n * 2;
-    const std::int64_t last = smaller(rows, (task + 1) * share);
+    const std::int64_t last = min(rows, (task + 1) * share);
     for (std::int64_t row = task * share; row < last; ++row) f(row, from, from + n);
   });
 }
@@ -159,7 +156,7 @@ const Entry<T>* greatest_few(const T* x, std::int64_t n, std::int64_t k, Entry<T
 template <class T>
 const Entry<T>* greatest(const T* x, std::int64_t n, std::int64_t k, Entry<T>* kept,
                          Entry<T>* spare) {
-  const std::int64_t room = smaller(n, 2 * k + kKept);
+  const std::int64_t room = min(n, 2 * k + kKept);
   std::int64_t count = 0;
   bool bounded = false;
   T least{};
@@ -198,7 +195,7 @@ void searchsorted(std::int64_t n, const void* sorted, std::int64_t count, const 
                   bool right, void* out, std::int64_t index_bytes) {
   const T* x = static_cast<const T*>(sorted);
   parallel_for(ceil_div(count, kGrain), [&](std::int64_t task) {
-    const std::int64_t last = smaller(count, (task + 1) * kGrain);
+    const std::int64_t last = min(count, (task + 1) * kGrain);
     for (std::int64_t j = task * kGrain; j < last; ++j) {
       const auto key = order_key(static_cast<const T*>(values)[j]);
       std::int64_t low = 0, high = n;
@@ -221,7 +218,7 @@ void in_top_k(std::int64_t rows, std::int64_t n, std::int64_t k, const void* pre
               const void* targets, std::int64_t target_bytes, bool* out) {
   const std::int64_t grain = n == 0 ? kGrain : 1 + 8 * kGrain / n;
   parallel_for(ceil_div(rows, grain), [&](std::int64_t task) {
-    const std::int64_t last = smaller(rows, (task + 1) * grain);
+    const std::int64_t last = min(rows, (task + 1) * grain);
     for (std::int64_t row = task * grain; row < last; ++row) {
       const std::int64_t target = target_bytes == 4
                                       ? static_cast<const std::int32_t*>(targets)[row]
