@@ -8,9 +8,8 @@
 
 namespace kcore {
 
-// Less work than this stays on one thread: it takes some tens of microseconds. Starting a team
-// costs a few, but waits for the operating system's next time slice where another process holds a
-// processor.
+// Less work than this stays on one thread: it takes some tens of microseconds, as waking another
+// thread does.
 constexpr double kParallelFlops = 4e6;
 constexpr std::int64_t kParallelElements = 128 * 1024;  // read or written by a simple operation
 

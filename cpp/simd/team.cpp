@@ -104,6 +104,15 @@ struct Job {
 // Member 0 is whoever brings a job; the others are threads of the region.
 class Team {
  public:
+  // Whether this thread runs a task.
+  static thread_local bool in_task;
+
+  // Never destroyed: threads may wait in it until the process is gone.
+  static Team& team() {
+    static Team* const team = new Team;
+    return *team;
+  }
+
   // False, with nothing done, if another thread has the team.
   bool run(int threads, std::int64_t tasks, RunTasks run, const void* kernel) {
     std::unique_lock<std::mutex> turn(turn_, std::try_to_lock);
@@ -252,15 +261,6 @@ class Team {
   alignas(128) std::atomic<int> joined_{0};
   std::atomic<int> serving_{0};
   std::atomic<bool> closing_{false};
-
- public:
-  static thread_local bool in_task;
-
-  // Never destroyed: threads may wait in it until the process is gone.
-  static Team& team() {
-    static Team* const team = new Team;
-    return *team;
-  }
 };
 
 thread_local bool Team::in_task = false;
