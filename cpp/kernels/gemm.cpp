@@ -69,11 +69,7 @@ class NextPanel {
     const std::int64_t steps = min(left_, share_);
     if (steps == 0) return;
     if (panel_ != nullptr) {
-      if (transposed_) {
-        pack_rows<T>(source_, stride_, cols_, kCols, steps, panel_);
-      } else {
-        pack_columns<T>(source_, stride_, cols_, kCols, steps, panel_);
-      }
+      pack_panel<T>(transposed_, source_, stride_, cols_, kCols, steps, panel_);
       panel_ += steps * kCols;
     }
     source_ += transposed_ ? steps : steps * stride_;
@@ -204,11 +200,7 @@ class Blocked {
     for (; row < row_end; row += height, packed += height * depth) {
       const T* source = element(g_.a, g_.a_stride, g_.transpose_a, row, pc);
       const std::int64_t used = min(row_end - row, height);
-      if (g_.transpose_a) {
-        pack_columns<T>(source, g_.a_stride, used, height, depth, packed);
-      } else {
-        pack_rows<T>(source, g_.a_stride, used, height, depth, packed);
-      }
+      pack_panel<T>(!g_.transpose_a, source, g_.a_stride, used, height, depth, packed);
     }
   }
 

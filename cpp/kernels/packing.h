@@ -99,4 +99,12 @@ void pack_rows(const T* source, std::int64_t stride, std::int64_t used, std::int
   }
 }
 
+// Either: rows of `source` run along depth, or across the panel.
+template <class T>
+void pack_panel(bool along_depth, const T* source, std::int64_t stride, std::int64_t used,
+                std::int64_t width, std::int64_t depth, T* panel) {
+  along_depth ? pack_rows<T>(source, stride, used, width, depth, panel)
+              : pack_columns<T>(source, stride, used, width, depth, panel);
+}
+
 }  // namespace kcore::KCORE_ISA_NAMESPACE

@@ -83,13 +83,10 @@ void pack_tap(const Product<T>& product, const T* kernel, std::int64_t u, std::i
   const T* tap = kernel + (row * product.kernel_cols + col) * product.kernel_channels * outputs;
   const std::int64_t group = panel / product.panels(), column = panel % product.panels() * cols;
   const std::int64_t used = min(cols, product.group_columns - column);
-  if (product.transposed) {
-    pack_rows<T>(tap + column * outputs + group * product.depth_channels + first, outputs, used,
-                 cols, count, packed);
-  } else {
-    pack_columns<T>(tap + first * outputs + group * product.group_columns + column, outputs, used,
-                    cols, count, packed);
-  }
+  const T* source = product.transposed
+                        ? tap + column * outputs + group * product.depth_channels + first
+                        : tap + first * outputs + group * product.group_columns + column;
+  pack_panel<T>(product.transposed, source, outputs, used, cols, count, packed);
 }
 
 // The kernel in panels: group, panel, tap, channel, column.
