@@ -17,7 +17,7 @@ namespace kcore::KCORE_ISA_NAMESPACE {
 
 namespace {
 
-constexpr std::int64_t kBlockM = 448;                    // rows of A
+constexpr std::int64_t kBlockM = 384;                    // rows of A
 constexpr std::int64_t kBlockPanels = 128;               // of B
 constexpr std::int64_t kFewRows = 28;                    // too few to pay for packing B
 constexpr std::int64_t kPackCost = 16;                   // of an element, in multiplications
@@ -165,12 +165,12 @@ class Blocked {
     packing.height = balanced(rows, kBlockRows);
     packing.block_m = round_up(balanced(rows, kBlockM), packing.height);
     packing.packs_a = panels > 2;
-    packing.packs_b = g_.transpose_b || rows > kFewRows;
+    packing.packs_b = g_.prepared == nullptr && (g_.transpose_b || rows > kFewRows);
     packing.a_elements = packing.packs_a ? packing.block_m * depth : 0;
     // Where a panel serves one block of rows there are two: one is multiplied, the next is packed.
     packing.kept_panels = packing.block_m >= rows ? 2 : min(panels, kBlockPanels);
     packing.panel_elements = kCols * depth;
-    packing.b_elements = packing.kept_panels * packing.panel_elements;
+    packing.b_elements = g_.prepared == nullptr ? packing.kept_panels * packing.panel_elements : 0;
     return packing;
   }
 
@@ -180,7 +180,8 @@ class Blocked {
     for (std::int64_t d = 1; d <= threads; ++d) {
       const std::int64_t a = threads / d;
       const std::int64_t rows = ceil_div(g_.m, d), cols = ceil_div(panels_b_, a) * kCols;
-      const double cost = static_cast<double>(rows * cols + kPackCost * (rows + cols));
+      const std::int64_t packed = rows + (g_.prepared == nullptr ? cols : 0);
+      const double cost = static_cast<double>(rows * cols + kPackCost * packed);
       if (d == 1 || cost < best) {
         best = cost;
         *down = d;
@@ -208,20 +209,26 @@ class Blocked {
     const auto [row, row_end, first, end] = task;
     const Packing packing = packing_of(task);
     const std::int64_t height = packing.height, block_m = packing.block_m;
-    T* packed_b = take(Scratch::packed_b, packing.b_elements);
+    T* packed_b = packing.b_elements > 0 ? take(Scratch::packed_b, packing.b_elements) : nullptr;
     T* packed_a = packing.packs_a ? take(Scratch::packed_a, packing.a_elements) : nullptr;
-    const auto panel = [&, begin = first](std::int64_t j) {
+    // Where panel j is packed to, or null if it is not.
+    const auto packed = [&, begin = first](std::int64_t j) -> T* {
       // Tiles read whole vectors: the ragged last panel is never read where it lies.
       const bool in_place = !packing.packs_b && (j + 1) * kCols <= g_.n;
-      return in_place ? nullptr
-                      : packed_b + (j - begin) % packing.kept_panels * packing.panel_elements;
+      return in_place || g_.prepared != nullptr
+                 ? nullptr
+                 : packed_b + (j - begin) % packing.kept_panels * packing.panel_elements;
     };
     for (std::int64_t jc = first; jc < end; jc += kBlockPanels) {
       const std::int64_t j_end = min(end, jc + kBlockPanels);
       // Every depth has a block, so that c is written even where k is 0.
       for (std::int64_t pc = 0; pc == 0 || pc < g_.k; pc += kBlockDepth<T>) {
         const std::int64_t depth = min(g_.k - pc, kBlockDepth<T>);
-        NextPanel<T>(g_, jc, pc, depth, panel(jc), 1).take_all();
+        // Panel j: null if it is read in place.
+        const auto panel = [&](std::int64_t j) -> const T* {
+          return g_.prepared != nullptr ? g_.prepared + (j * g_.k + pc) * kCols : packed(j);
+        };
+        NextPanel<T>(g_, jc, pc, depth, packed(jc), 1).take_all();
         for (std::int64_t ic = row; ic < row_end; ic += block_m) {
           const std::int64_t i_end = min(row_end, ic + block_m);
           const std::int64_t shares = ceil_div(i_end - ic, height);
@@ -229,9 +236,10 @@ class Blocked {
           for (std::int64_t j = jc; j < j_end; ++j) {
             NextPanel<T> next;
             if (j + 1 < j_end) {
-              T* to = panel(j + 1);
-              next = ic > row && to != nullptr ? NextPanel<T>(to, depth, shares)
-                                               : NextPanel<T>(g_, j + 1, pc, depth, to, shares);
+              const T* made = panel(j + 1);
+              const bool known = made != nullptr && (g_.prepared != nullptr || ic > row);
+              next = known ? NextPanel<T>(made, depth, shares)
+                           : NextPanel<T>(g_, j + 1, pc, depth, packed(j + 1), shares);
             }
             multiply(ic, i_end, height, j, pc, depth, packed_a, panel(j), next);
           }
@@ -396,6 +404,47 @@ ScratchNeed product_scratch(const Gemm<T>& g, bool parallel) {
   }
 }
 
+// Panels that are kept as long as their program are worth their memory while they fit in caches.
+// Larger ones save little: memory is as slow in any order, and many rows pay for the packing.
+constexpr std::int64_t kMaxPreparedBytes = std::int64_t{32} << 20;
+
+template <class T>
+std::int64_t prepared_elements(const Gemm<T>& g) {
+  const auto worth = [](std::int64_t elements) {
+    return elements * std::int64_t{sizeof(T)} <= kMaxPreparedBytes ? elements : 0;
+  };
+  switch (way_of(g)) {
+    case Way::column_dots:
+      return g.transpose_b ? 0 : worth(g.n * g.k);
+    case Way::stream:
+    case Way::blocked:
+      return worth(round_up(g.n, kBlockCols<T>) * g.k);
+    default:
+      return 0;
+  }
+}
+
+// The transpose of B for dot products, else its panels, each of all steps of depth.
+template <class T>
+void prepare(const Gemm<T>& g, T* prepared) {
+  constexpr std::int64_t cols = kBlockCols<T>;
+  if (way_of(g) == Way::column_dots) {
+    return pack_rows<T>(g.b, g.b_stride, g.k, g.k, g.n, prepared);
+  }
+  for_tasks(g.n * g.k >= kParallelElements, ceil_div(g.n, cols), [&](std::int64_t j) {
+    pack_panel<T>(g.transpose_b, element(g.b, g.b_stride, g.transpose_b, 0, j * cols), g.b_stride,
+                  min(g.n - j * cols, cols), cols, g.k, prepared + j * cols * g.k);
+  });
+}
+
+template <class T>
+std::int64_t nothing_prepared(const Gemm<T>&) {
+  return 0;
+}
+
+template <class T>
+void prepare_nothing(const Gemm<T>&, T*) {}
+
 template <class T>
 void gemm(const Gemm<T>& g) {
   multiply<T>(g, true);
@@ -485,16 +534,20 @@ void integer_gemm(const Gemm<T>& g) {
 
 }  // namespace
 
-const GemmKernels<float> gemm_float32_table = {gemm<float>, batched<float, multiply<float>>,
+const GemmKernels<float> gemm_float32_table = {gemm<float>, prepared_elements<float>,
+                                               prepare<float>, batched<float, multiply<float>>,
                                                scratch<float>};
-const GemmKernels<double> gemm_float64_table = {gemm<double>, batched<double, multiply<double>>,
+const GemmKernels<double> gemm_float64_table = {gemm<double>, prepared_elements<double>,
+                                                prepare<double>, batched<double, multiply<double>>,
                                                 scratch<double>};
 const GemmKernels<std::int32_t> gemm_int32_table = {
-    integer_gemm<std::int32_t, std::uint32_t>,
+    integer_gemm<std::int32_t, std::uint32_t>, nothing_prepared<std::int32_t>,
+    prepare_nothing<std::int32_t>,
     batched<std::int32_t, multiply_integers<std::int32_t, std::uint32_t>>,
     no_scratch<std::int32_t>};
 const GemmKernels<std::int64_t> gemm_int64_table = {
-    integer_gemm<std::int64_t, std::uint64_t>,
+    integer_gemm<std::int64_t, std::uint64_t>, nothing_prepared<std::int64_t>,
+    prepare_nothing<std::int64_t>,
     batched<std::int64_t, multiply_integers<std::int64_t, std::uint64_t>>,
     no_scratch<std::int64_t>};
 

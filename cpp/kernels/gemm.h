@@ -22,6 +22,7 @@ struct Gemm {
   const T* b = nullptr;
   std::int64_t b_stride = 0;
   bool transpose_b = false;
+  const T* prepared = nullptr;  // what prepare() made of b, or null
   T* c = nullptr;
   std::int64_t c_stride = 0;
   const T* addend = nullptr;  // laid out as c, or null
@@ -31,7 +32,11 @@ struct Gemm {
 
 template <class T>
 struct GemmKernels {
+  // From b or, unless null, from what prepare() made of it: of the same bits.
   void (*gemm)(const Gemm<T>& gemm);
+  // The elements that prepare() writes; 0 if this product is computed from b itself.
+  std::int64_t (*prepared_elements)(const Gemm<T>& gemm);
+  void (*prepare)(const Gemm<T>& gemm, T* prepared);
   // `count` products of one form; offsets are elements from the start of a, b and c (and of the
   // addend).
   void (*batched)(const Gemm<T>& gemm, std::int64_t count, const std::int64_t* a_offsets,

@@ -18,13 +18,20 @@ constexpr int kStreamTileVectors = Rows == 1   ? 8
                                    : Rows == 2 ? (kBlockRows < 12 ? 4 : 8)
                                                : (kBlockRows < 12 ? 2 : 4);
 
-// Columns [col, end) of `Rows` rows of C, B read in place.
+// Points a tile at column `col` of B: in place, or in the panels that prepare() made.
+template <class T>
+KCORE_INLINE void place_columns(const Gemm<T>& g, std::int64_t col, Tile<T>& tile) {
+  constexpr std::int64_t cols = kBlockCols<T>;
+  tile.b = g.prepared == nullptr ? g.b + col : g.prepared + col / cols * cols * g.k + col % cols;
+}
+
+// Columns [col, end) of `Rows` rows of C.
 template <class T, int Rows, ALayout Layout, int Vectors = kStreamTileVectors<Rows>>
 void stream_columns(const Gemm<T>& g, Tile<T>& tile, std::int64_t col, std::int64_t end) {
   constexpr std::int64_t width = kWidth<T>;
   tile.cols = Vectors * width;
   for (; col + Vectors * width <= end; col += Vectors * width) {
-    tile.b = g.b + col;
+    place_columns(g, col, tile);
     tile.bias = g.bias == nullptr ? nullptr : g.bias + col;
     Tile<T> here = tile;
     here.c += col;
@@ -36,7 +43,7 @@ void stream_columns(const Gemm<T>& g, Tile<T>& tile, std::int64_t col, std::int6
     stream_columns<T, Rows, Layout, Vectors / 2>(g, tile, col, end);
   } else {
     Tile<T> here = tile;
-    here.b = g.b + col;
+    place_columns(g, col, here);
     here.bias = g.bias == nullptr ? nullptr : g.bias + col;
     here.c += col;
     if (here.addend != nullptr) here.addend += col;
@@ -55,6 +62,10 @@ void stream_rows(const Gemm<T>& g, std::int64_t rows, std::int64_t col, std::int
   tile.a = g.a;
   tile.a_stride = g.a_stride;
   tile.b_stride = g.b_stride;
+  if (g.prepared != nullptr) {
+    tile.b_stride = kBlockCols<T>;
+    tile.pair_stride = kBlockCols<T> * g.k;
+  }
   tile.c = g.c;
   tile.c_stride = g.c_stride;
   tile.add = false;
@@ -63,7 +74,8 @@ void stream_rows(const Gemm<T>& g, std::int64_t rows, std::int64_t col, std::int
   stream_columns<T, Rows, Layout>(g, tile, col, end);
 }
 
-// Up to kStreamRows rows of A: B (not transposed) is read where it lies, in long runs of columns.
+// Up to kStreamRows rows of A: B (not transposed) is read where it lies, in long runs of columns,
+// or from several panels at once.
 template <class T>
 void stream(const Gemm<T>& g, std::int64_t cols, bool parallel) {
   for_tasks(parallel, ceil_div(g.n, cols), [&](std::int64_t task) {
@@ -249,7 +261,10 @@ void dots(const Gemm<T>& g, std::int64_t task_rows, std::int64_t task_cols, bool
     dot.a = a;
     dot.a_stride = g.k;
   }
-  if (!g.transpose_b) {
+  if (g.prepared != nullptr) {
+    dot.b = g.prepared;
+    dot.b_stride = g.k;
+  } else if (!g.transpose_b) {
     T* b = reinterpret_cast<T*>(
         thread_scratch(Scratch::packed_b, static_cast<std::size_t>(g.n * g.k) * sizeof(T)));
     pack_rows<T>(g.b, g.b_stride, g.k, g.k, g.n, b);

@@ -78,11 +78,23 @@ class Matmul final : public Instruction {
     if (bias_.slot >= 0) gemm.bias = frame.data<T>(bias_);
     if (addend_.slot >= 0) gemm.addend = frame.data<T>(addend_);
     if (count_ == 1) {
+      gemm.prepared = reinterpret_cast<const T*>(frame.prepared);
       gemm_kernels<T>().gemm(gemm);
     } else {
       gemm_kernels<T>().batched(gemm, count_, a_offsets_.data(), b_offsets_.data(),
                                 gemm.m * gemm.n);
     }
+  }
+
+  Preparable preparable() const override {
+    if (count_ != 1 || out_.size() == 0) return {};
+    const std::int64_t elements = gemm_kernels<T>().prepared_elements(gemm_);
+    return {b_.slot, elements * static_cast<std::int64_t>(sizeof(T))};
+  }
+  void prepare(const Frame& frame, std::byte* to) const override {
+    Gemm<T> gemm = gemm_;
+    gemm.b = frame.data<T>(b_);
+    gemm_kernels<T>().prepare(gemm, reinterpret_cast<T*>(to));
   }
 
   ScratchNeed scratch() const override { return gemm_kernels<T>().scratch(gemm_, count_); }

@@ -132,6 +132,25 @@ def test_factors_divisors_and_offsets(transpose):
     assert body(f, (3, 5)) == ["matmul"]
 
 
+@pytest.mark.parametrize(
+    ("rows", "shape", "prepared"),
+    [
+        (1, (784, 512), 784 * 512),  # one row of many columns
+        (4, (40, 33), 40 * 64),  # whole panels of 32 columns
+        (64, (784, 500), 784 * 512),
+        (64, (512, 10), 512 * 10),  # by dot products
+        (1, (2048, 4128), 0),  # more than 32 MiB
+        (64, (0, 10), 0),
+    ],
+)
+def test_matrices_are_prepared(rows, shape, prepared):
+    if _core.isa() != "avx512":
+        pytest.skip("panels are as wide as the instruction set's vectors")
+    x, w = placeholder((rows, shape[0])), Variable(np.zeros(shape), "float32")
+    f = Function([x], [ops.matmul(x, w)])
+    assert f.compiled([(rows, shape[0])]).plan.program.memory["prepared"] == -(-4 * prepared // 64) * 64
+
+
 def test_the_report_counts_what_is_prepared():
     made = normalized_cnn()
     f = made._predictor()

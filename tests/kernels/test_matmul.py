@@ -157,7 +157,7 @@ def test_few_rows_of_great_depth():
 
 
 @pytest.mark.parametrize(("transpose_a", "transpose_b"), TRANSPOSES)
-@pytest.mark.parametrize("shape", [(470, 200, 400), (100, 333, 77), (7, 4200, 100), (1000, 33, 70)])
+@pytest.mark.parametrize("shape", [(470, 200, 530), (100, 333, 77), (7, 4200, 100), (1000, 33, 70)])
 def test_any_number_of_threads_gives_the_same_bits(shape, transpose_a, transpose_b):
     m, n, k = shape
     a, b = operands(m, n, k, "float32", transpose_a, transpose_b)
