@@ -17,6 +17,7 @@ namespace kcore::KCORE_ISA_NAMESPACE {
 
 namespace {
 
+constexpr std::int64_t kPageBytes = 4096;
 constexpr std::int64_t kBlockM = 384;                    // rows of A
 constexpr std::int64_t kBlockPanels = 128;               // of B
 constexpr std::int64_t kFewRows = 28;                    // too few to pay for packing B
@@ -363,6 +364,28 @@ void one_column(const Gemm<T>& g, std::int64_t task_cols, bool parallel) {
   if (g.activation != Activation::none) activate_block<T>(g.c, 0, 1, g.m, g.activation);
 }
 
+// Columns of a task of stream(). Each thread gets some panels; in place, short runs of a row cost
+// as much as long ones.
+template <class T>
+std::int64_t stream_cols(const Gemm<T>& g) {
+  const std::int64_t cols = task_extent(8.0 * static_cast<double>(g.k), 8 * kWidth<T>);
+  if (g.prepared == nullptr) return cols;
+  return min(cols, round_up(ceil_div(g.n, num_threads()), kBlockCols<T>));
+}
+
+// Whether stream() would jump from page to page. (The addend may be C, which passes write.)
+template <class T>
+bool in_passes(const Gemm<T>& g) {
+  return g.prepared == nullptr && g.addend == nullptr &&
+         g.b_stride * std::int64_t{sizeof(T)} > kPageBytes;
+}
+
+template <class T>
+std::int64_t pass_cols(const Gemm<T>& g) {
+  constexpr std::int64_t most = 4 * kPageBytes / std::int64_t{sizeof(T)};
+  return min(most, round_up(ceil_div(g.n, 2 * num_threads()), 8 * kWidth<T>));
+}
+
 template <class T>
 void multiply(const Gemm<T>& g, bool parallel) {
   constexpr std::int64_t width = kWidth<T>;
@@ -381,7 +404,8 @@ void multiply(const Gemm<T>& g, bool parallel) {
     case Way::narrow:
       return narrow<T>(g, task_extent(2 * n * k, kBlockCols<T>), parallel);
     case Way::stream:
-      return stream<T>(g, task_extent(8 * k, 8 * width), parallel);
+      return in_passes(g) ? stream_passes<T>(g, pass_cols(g), parallel)
+                          : stream<T>(g, stream_cols(g), parallel);
     case Way::outer:
       return outer<T>(g, task_extent(8 * n, 1), parallel);
     case Way::blocked:

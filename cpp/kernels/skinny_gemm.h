@@ -89,6 +89,81 @@ void stream(const Gemm<T>& g, std::int64_t cols, bool parallel) {
   });
 }
 
+// Steps of depth of one pass over the columns: their elements of A stay in registers.
+template <int Rows>
+constexpr int kPassDepth = Rows == 1 ? 8 : (kBlockRows < 12 ? 8 : 16) / (Rows == 2 ? 2 : 4);
+
+// C += A @ B for columns [col, end) and steps [p, p + Depth) of depth.
+template <class T, int Rows, int Depth>
+void pass_rows(const Gemm<T>& g, std::int64_t p, std::int64_t col, std::int64_t end) {
+  constexpr std::int64_t width = kWidth<T>;
+  Vec<T> x[Rows][Depth];
+#pragma GCC unroll 4
+  for (int i = 0; i < Rows; ++i) {
+#pragma GCC unroll 8
+    for (int q = 0; q < Depth; ++q) {
+      x[i][q] =
+          splat<T>(g.transpose_a ? g.a[(p + q) * g.a_stride + i] : g.a[i * g.a_stride + p + q]);
+    }
+  }
+  const T* b = g.b + p * g.b_stride;
+  const auto step = [&](std::int64_t j, auto load_at, auto store_at)
+      __attribute__((always_inline)) {
+    Vec<T> row[Depth];
+#pragma GCC unroll 8
+    for (int q = 0; q < Depth; ++q) row[q] = load_at(b + q * g.b_stride + j);
+#pragma GCC unroll 4
+    for (int i = 0; i < Rows; ++i) {
+      T* c = g.c + i * g.c_stride + j;
+      Vec<T> sum = load_at(c);
+#pragma GCC unroll 8
+      for (int q = 0; q < Depth; ++q) sum += x[i][q] * row[q];
+      store_at(c, sum);
+    }
+  };
+  std::int64_t j = col;
+  for (; j + width <= end; j += width) {
+    step(
+        j, [](const T* from) { return load(from); }, [](T* to, Vec<T> v) { store(to, v); });
+  }
+  if (j < end) {
+    step(
+        j, [&](const T* from) { return load_partial(from, end - j); },
+        [&](T* to, Vec<T> v) { store_partial(to, v, end - j); });
+  }
+}
+
+template <class T, int Rows>
+void run_passes(const Gemm<T>& g, std::int64_t col, std::int64_t end) {
+  constexpr int depth = kPassDepth<Rows>;
+  for (int i = 0; i < Rows; ++i) {
+    for (std::int64_t j = col; j < end; ++j) g.c[i * g.c_stride + j] = 0;
+  }
+  std::int64_t p = 0;
+  for (; p + depth <= g.k; p += depth) pass_rows<T, Rows, depth>(g, p, col, end);
+  for (; p < g.k; ++p) pass_rows<T, Rows, 1>(g, p, col, end);
+}
+
+// The same product where rows of B lie far apart, many columns at a time: what is read are a few
+// long runs, which the processor fetches ahead by itself. C waits in the cache between passes.
+template <class T>
+void stream_passes(const Gemm<T>& g, std::int64_t cols, bool parallel) {
+  for_tasks(parallel, ceil_div(g.n, cols), [&](std::int64_t task) {
+    const std::int64_t col = task * cols, end = min(g.n, col + cols);
+    g.m == 1   ? run_passes<T, 1>(g, col, end)
+    : g.m == 2 ? run_passes<T, 2>(g, col, end)
+    : g.m == 3 ? run_passes<T, 3>(g, col, end)
+               : run_passes<T, 4>(g, col, end);
+    for (std::int64_t i = 0; i < g.m; ++i) {
+      T* c = g.c + i * g.c_stride;
+      for (std::int64_t j = col; g.bias != nullptr && j < end; ++j) c[j] += g.bias[j];
+    }
+    if (g.activation != Activation::none) {
+      activate_block<T>(g.c + col, g.c_stride, g.m, end - col, g.activation);
+    }
+  });
+}
+
 constexpr std::int64_t kOuterDepth = 4;
 
 // A row of C by a depth that is known: a pass over the rows of B that writes as it goes.

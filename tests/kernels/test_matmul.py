@@ -113,6 +113,10 @@ def test_several_blocks(shape, dtype, transpose_a, transpose_b):
         (70, 45, 3),
         (9, 33, 4),
         (1, 2100, 260),
+        (1, 1027, 45),  # rows of B a page apart
+        (2, 1027, 45),
+        (3, 1027, 45),
+        (4, 2056, 45),
     ],
 )
 def test_skinny(shape, dtype, transpose_a, transpose_b):
@@ -136,6 +140,7 @@ def test_more_than_a_packed_block(shape):
 def test_addend(dtype, transpose_a, transpose_b):
     for m, n, k in [
         (1, 300, 70),
+        (2, 1100, 9),
         (3, 40, 20),
         (33, 10, 130),
         (40, 70, 800),
