@@ -18,13 +18,14 @@ namespace kcore::KCORE_ISA_NAMESPACE {
 namespace {
 
 constexpr std::int64_t kPageBytes = 4096;
-constexpr std::int64_t kBlockM = 384;                    // rows of A
-constexpr std::int64_t kBlockPanels = 128;               // of B
-constexpr std::int64_t kFewRows = 28;                    // too few to pay for packing B
-constexpr std::int64_t kPackCost = 16;                   // of an element, in multiplications
-constexpr double kTaskFlops = 262144;                    // less is not worth a thread's while
+constexpr std::int64_t kBlockM = 384;       // rows of A
+constexpr std::int64_t kBlockPanels = 128;  // of B
+constexpr std::int64_t kFewRows = 28;       // too few to pay for packing B
+constexpr std::int64_t kPackCost = 16;      // of an element, in multiplications
+constexpr double kMoveCost = 48;       // of an element that another thread has written, in flops
+constexpr double kTaskFlops = 131072;  // less is not worth a thread's while
 constexpr double kPassElements = 2 * kParallelElements;  // worth a team's while
-constexpr double kSharedFlops = 16 * kTaskFlops;  // of an item of a batch that the team shares
+constexpr double kSharedFlops = 32 * kTaskFlops;  // of an item of a batch that the team shares
 
 template <class T>
 KCORE_INLINE const T* element(const T* matrix, std::int64_t stride, bool transposed,
@@ -336,11 +337,11 @@ template <class T>
 bool is_parallel(const Gemm<T>& g) {
   const auto m = static_cast<double>(g.m), n = static_cast<double>(g.n),
              k = static_cast<double>(g.k);
+  const double elements = m * n + n * k + m * k;
   // Where an operand or C is used less than four times, moving it takes as long as multiplying
   // would.
-  const bool skinny = m < 4 || n < 4 || k < 4;
-  const bool long_pass = skinny && m * n + n * k + m * k >= kPassElements;
-  return k > 0 && (long_pass || 2 * m * n * k >= kParallelFlops);
+  if (m < 4 || n < 4 || k < 4) return k > 0 && elements >= kPassElements;
+  return 2 * m * n * k + kMoveCost * elements >= kParallelFlops;
 }
 
 // One column of C, the one row of the transposed product; bias and activation are every column's.
