@@ -2,7 +2,7 @@
 
 A row is one kernel on one shape. Contenders take turns; before each there is a pause and a warm-up (the
 threads of one library spin for a while after its work and would hinder the next), and a figure is the
-best of its turns. Ours runs through ``kcore._core.Program`` on tensors that it keeps, as in a model.
+best of its turns. Ours runs through ``kcore._core.Program`` on its caller's inputs, as in a training step.
 
 Columns: GB/s counts what a call must read and write at least. "triad" is the share of the bandwidth of
 STREAM's triad, on the same number of threads, that a row's traffic takes; here, as in the triad itself, bytes that
@@ -59,29 +59,28 @@ class Row:
 
 @dataclass
 class Kernel:
-    """A compiled program, called without inputs; ``fresh`` are the bytes of its outputs."""
+    """A compiled program and its inputs; ``fresh`` are the bytes of its outputs."""
 
     program: _core.Program
+    inputs: list[np.ndarray]
     fresh: int
 
     def __call__(self) -> object:
-        return self.program.run([])
+        return self.program.run(self.inputs)
 
 
 def program(instruction: str, inputs: list[np.ndarray], outputs: list[tuple], **attributes) -> Callable:
-    """One instruction over tensors that live in native storage; returns the call that runs it."""
-    specs = [(x.dtype.name, x.shape) for x in inputs] + [(dtype, shape) for shape, dtype in outputs]
-    storages = [_core.Storage(dtype, list(shape)) for dtype, shape in specs]
-    for storage, value in zip(storages, inputs, strict=False):
-        storage.write(np.ascontiguousarray(value))
-    buffers = [
-        ("storage", dtype, shape, storage) for (dtype, shape), storage in zip(specs, storages, strict=True)
-    ]
-    slots = list(range(len(specs)))
+    """One instruction whose outputs live in native storage; returns the call that runs it. The inputs are
+    the caller's: nothing that is made of them is kept from one call to the next."""
+    inputs = [np.ascontiguousarray(x) for x in inputs]
+    buffers: list[tuple] = [("external", x.dtype.name, x.shape, None) for x in inputs]
+    for shape, dtype in outputs:
+        buffers.append(("storage", dtype, shape, _core.Storage(dtype, list(shape))))
+    slots = list(range(len(buffers)))
     ins, outs = slots[: len(inputs)], slots[len(inputs) :]
-    compiled = _core.Program(buffers, [(instruction, ins, outs, attributes)], [], [], 0, 0)
+    compiled = _core.Program(buffers, [(instruction, ins, outs, attributes)], ins, [], 0, 0)
     fresh = sum(math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in outputs)
-    return Kernel(compiled, fresh)
+    return Kernel(compiled, inputs, fresh)
 
 
 def load_peers(names: list[str], threads: int) -> dict[str, ModuleType]:

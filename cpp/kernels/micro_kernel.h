@@ -235,7 +235,7 @@ void tile_kernel(const Tile<T>& tile) {
         },
         [=](std::int64_t p, int j) {
           const T* row = b + p * b_stride + j / 2 * pair_stride + j % 2 * kWidth<T>;
-          __builtin_prefetch(row + ahead);
+          if (j * kVectorBytes % 64 == 0) __builtin_prefetch(row + ahead);  // once a line
           return Partial && j == Vectors - 1 ? load_partial(row, last) : load(row);
         },
         acc);
