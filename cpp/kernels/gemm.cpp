@@ -21,7 +21,8 @@ constexpr std::int64_t kPageBytes = 4096;
 constexpr std::int64_t kBlockM = 384;       // rows of A
 constexpr std::int64_t kBlockPanels = 128;  // of B
 constexpr std::int64_t kFewRows = 28;       // too few to pay for packing B
-constexpr std::int64_t kPackCost = 16;      // of an element, in multiplications
+constexpr double kPackCost = 16;            // of an element, in multiplications
+constexpr double kReadCost = 3;             // of an element of a panel that is kept
 constexpr double kMoveCost = 48;       // of an element that another thread has written, in flops
 constexpr double kTaskFlops = 131072;  // less is not worth a thread's while
 constexpr double kPassElements = 2 * kParallelElements;  // worth a team's while
@@ -182,8 +183,10 @@ class Blocked {
     for (std::int64_t d = 1; d <= threads; ++d) {
       const std::int64_t a = threads / d;
       const std::int64_t rows = ceil_div(g_.m, d), cols = ceil_div(panels_b_, a) * kCols;
-      const std::int64_t packed = rows + (g_.prepared == nullptr ? cols : 0);
-      const double cost = static_cast<double>(rows * cols + kPackCost * packed);
+      const double moved =
+          kPackCost * static_cast<double>(rows) +
+          (g_.prepared == nullptr ? kPackCost : kReadCost) * static_cast<double>(cols);
+      const double cost = static_cast<double>(rows * cols) + moved;
       if (d == 1 || cost < best) {
         best = cost;
         *down = d;

@@ -403,6 +403,10 @@ class Trainer(Network):
 
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch."""
+        if type(x) is np.ndarray and x.ndim > 0:
+            quick = self._predict_one_batch(x, len(x))
+            if quick is not None:
+                return quick
         self._require_inputs(x)
         inputs = standardize(x, self._input_specs(), "input")
         check_lengths(inputs, [])
