@@ -40,6 +40,28 @@ KCORE_INLINE Vec<T> lanes(Vec<T> x, Vec<T> y, const F& f) {
   return x;
 }
 
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+
+// x * y + z rounded once, which the compiler's own fusing doesn't promise.
+template <class T>
+KCORE_INLINE Vec<T> multiply_add(Vec<T> x, Vec<T> y, Vec<T> z) {
+  T a[kWidth<T>], b[kWidth<T>], c[kWidth<T>];
+  std::memcpy(a, &x, sizeof(x));
+  std::memcpy(b, &y, sizeof(y));
+  std::memcpy(c, &z, sizeof(z));
+  for (std::int64_t i = 0; i < kWidth<T>; ++i) {
+    if constexpr (sizeof(T) == sizeof(float)) {
+      c[i] = __builtin_fmaf(a[i], b[i], c[i]);
+    } else {
+      c[i] = __builtin_fma(a[i], b[i], c[i]);
+    }
+  }
+  std::memcpy(&z, c, sizeof(z));
+  return z;
+}
+
+#endif
+
 // Whether the mask (lanes of 0 or -1) has a lane set.
 KCORE_INLINE bool any(Ints mask) {
 #if defined(__AVX512DQ__)

@@ -53,20 +53,9 @@ KCORE_INLINE Pair pair_sum(Doubles a, Doubles b) {
   return {high, b - (high - a)};
 }
 
-// Rounded once, which the compiler's own fusing doesn't promise.
-KCORE_INLINE Doubles multiply_add(Doubles x, Doubles y, Doubles z) {
-  double a[kWidth<double>], b[kWidth<double>], c[kWidth<double>];
-  std::memcpy(a, &x, sizeof(x));
-  std::memcpy(b, &y, sizeof(y));
-  std::memcpy(c, &z, sizeof(z));
-  for (std::int64_t i = 0; i < kWidth<double>; ++i) c[i] = __builtin_fma(a[i], b[i], c[i]);
-  std::memcpy(&z, c, sizeof(z));
-  return z;
-}
-
 KCORE_INLINE Pair pair_product(Doubles a, Doubles b) {
   const Doubles high = a * b;
-  return {high, multiply_add(a, b, -high)};
+  return {high, multiply_add<double>(a, b, -high)};
 }
 
 KCORE_INLINE Pair pair_product(Pair a, Pair b) {
@@ -83,7 +72,7 @@ KCORE_INLINE Pair log2_pair(Doubles x) {
   // s = (m - 1) / (m + 1); log2(m) = 2 / ln(2) * (s + s^3 / 3 + s^5 * kTail(s^2)).
   const Doubles f = parts.m - 1.0, g = parts.m + 1.0, g_low = parts.m - (g - 1.0);
   const Doubles inverse = 1.0 / g, quotient = f * inverse;
-  const Pair s = {quotient, (multiply_add(-quotient, g, f) - quotient * g_low) * inverse};
+  const Pair s = {quotient, (multiply_add<double>(-quotient, g, f) - quotient * g_low) * inverse};
   const Pair square = pair_product(s, s);
   constexpr double kTail[] = {5.91022788801239402e-02, 5.84788679076207463e-02,
                               6.66762514781459592e-02, 7.69229272800311947e-02,

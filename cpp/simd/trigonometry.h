@@ -80,12 +80,13 @@ KCORE_INLINE Reduced<double> reduce(Doubles x) {
 
 #if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
 
-// Fused, the first difference is exact.
+// Rounded once, the first difference is exact.
 KCORE_INLINE Reduced<float> reduce(Floats x) {
   const Floats t = x * 6.366197724e-01f + Format<float>::kRound;
   const Floats n = t - Format<float>::kRound;
-  return {((x - n * 1.570796371e+00f) - n * -4.371138829e-08f) - n * -1.715124499e-15f,
-          bits<float>(t)};
+  const Floats high = multiply_add<float>(n, splat(-1.570796371e+00f), x);
+  const Floats low = multiply_add<float>(n, splat(4.371138829e-08f), high);
+  return {multiply_add<float>(n, splat(1.715124499e-15f), low), bits<float>(t)};
 }
 
 #else
