@@ -193,6 +193,31 @@ constexpr std::int64_t kStepsToAsk = 64;
 template <class T>
 constexpr std::int64_t kPrefetchA = 896 / static_cast<std::int64_t>(sizeof(T));
 
+// The rows of an A in place, as one register for every three of them reaches them: the processor
+// adds the stride and its double by itself. Left alone the compiler keeps one a row, more than
+// there are.
+template <class T, int Rows>
+struct RowPointers {
+  static constexpr int kCount = (Rows + 2) / 3;
+  const T* at[kCount];
+  std::int64_t stride;
+
+  RowPointers(const T* a, std::int64_t row_stride) : stride(row_stride) {
+#pragma GCC unroll 8
+    for (int i = 0; i < kCount; ++i) {
+      at[i] = a + 3 * i * stride;
+      asm("" : "+r"(at[i]));
+    }
+  }
+
+  T operator()(int i) const { return at[i / 3][i % 3 * stride]; }
+
+  void advance() {
+#pragma GCC unroll 8
+    for (int i = 0; i < kCount; ++i) ++at[i];
+  }
+};
+
 // Partial: B is read in place and ends at the last valid column.
 template <class T, int Rows, int Vectors, ALayout Layout, bool Partial = false>
 void tile_kernel(const Tile<T>& tile) {
@@ -206,6 +231,7 @@ void tile_kernel(const Tile<T>& tile) {
   // gains.
   const std::int64_t ahead =
       b_stride * static_cast<std::int64_t>(sizeof(T)) <= 4096 ? 8 * b_stride : 0;
+  RowPointers<T, Layout == ALayout::rows ? Rows : 1> rows(a, a_stride);
   Ahead<T> next = tile.ahead;
   std::int64_t left = tile.depth;
   const std::int64_t rounds = ceil_div(left, kStepsToAsk);
@@ -227,11 +253,15 @@ void tile_kernel(const Tile<T>& tile) {
     }
     multiply_accumulate<T>(
         steps,
-        [=](std::int64_t p, int i) {
-          if (Layout == ALayout::columns && i == 0) {
-            __builtin_prefetch(a + p * a_stride + kPrefetchA<T>);
+        [&](std::int64_t p, int i) {
+          if constexpr (Layout == ALayout::columns) {
+            if (i == 0) __builtin_prefetch(a + p * a_stride + kPrefetchA<T>);
+            return a[p * a_stride + i];
+          } else {
+            const T x = rows(i);
+            if (i == Rows - 1) rows.advance();
+            return x;
           }
-          return Layout == ALayout::columns ? a[p * a_stride + i] : a[i * a_stride + p];
         },
         [=](std::int64_t p, int j) {
           const T* row = b + p * b_stride + j / 2 * pair_stride + j % 2 * kWidth<T>;
@@ -240,7 +270,7 @@ void tile_kernel(const Tile<T>& tile) {
         },
         acc);
     left -= steps;
-    a += Layout == ALayout::columns ? steps * a_stride : steps;
+    if (Layout == ALayout::columns) a += steps * a_stride;
     b += steps * b_stride;
   }
   store_tile<T>(tile, acc);
