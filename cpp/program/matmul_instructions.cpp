@@ -66,7 +66,11 @@ class Matmul final : public Instruction {
       gemm_.m *= count_;
       count_ = 1;
     }
-    if (count_ > 1 && out.size() > 0) set_offsets(expected, extent);
+    if (count_ > 1 && out.size() > 0) {
+      require(count_ <= kMostItems, "multiplies at most " + std::to_string(kMostItems) +
+                                        " pairs of matrices at once, got " + shapes);
+      set_offsets(expected, extent);
+    }
   }
 
   void run(const Frame& frame) const override {
@@ -105,6 +109,9 @@ class Matmul final : public Instruction {
   }
 
  private:
+  // The offsets of so many take a gigabyte.
+  static constexpr std::int64_t kMostItems = std::int64_t{1} << 26;
+
   template <class Extent>
   void set_offsets(const Shape& shape, const Extent& extent) {
     const auto axes = static_cast<std::int64_t>(shape.size()) - 2;

@@ -2,7 +2,7 @@ import itertools
 
 import numpy as np
 import pytest
-from native import run1
+from native import program_of, run1
 
 FLOATS = ["float32", "float64"]
 INTEGERS = ["int32", "int64"]
@@ -255,6 +255,16 @@ def test_not_a_number_passes_relu():
 def test_wrong_programs_are_refused(inputs, output, attributes, message):
     with pytest.raises(ValueError, match=message):
         run1("matmul", [np.zeros(shape, "float32") for shape in inputs], output, **attributes)
+
+
+def test_more_products_than_their_offsets_are_kept_for():
+    items = 2**27
+    inputs, output = [((items, 1, 1), "float32")] * 2, [((items, 1, 1), "float32")]
+    with pytest.raises(ValueError, match="at most 67108864 pairs of matrices at once"):
+        program_of("matmul", inputs, output, {})
+    program_of(
+        "matmul", [((items, 0, 1), "float32"), ((items, 1, 1), "float32")], [((items, 0, 1), "float32")], {}
+    )
 
 
 def test_integers_have_no_curved_activation():
