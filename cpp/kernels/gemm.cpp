@@ -17,7 +17,6 @@ namespace kcore::KCORE_ISA_NAMESPACE {
 
 namespace {
 
-constexpr std::int64_t kPageBytes = 4096;
 constexpr std::int64_t kBlockM = 384;       // rows of A
 constexpr std::int64_t kBlockPanels = 128;  // of B
 constexpr std::int64_t kFewRows = 28;       // too few to pay for packing B
@@ -460,8 +459,7 @@ void prepare(const Gemm<T>& g, T* prepared) {
     return pack_rows<T>(g.b, g.b_stride, g.k, g.k, g.n, prepared);
   }
   for_tasks(g.n * g.k >= kParallelElements, ceil_div(g.n, cols), [&](std::int64_t j) {
-    pack_panel<T>(g.transpose_b, element(g.b, g.b_stride, g.transpose_b, 0, j * cols), g.b_stride,
-                  min(g.n - j * cols, cols), cols, g.k, prepared + j * cols * g.k);
+    NextPanel<T>(g, j, 0, g.k, prepared + j * cols * g.k, 1).take_all();
   });
 }
 

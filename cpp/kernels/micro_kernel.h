@@ -218,6 +218,8 @@ struct RowPointers {
   }
 };
 
+constexpr std::int64_t kPageBytes = 4096;
+
 // Partial: B is read in place and ends at the last valid column.
 template <class T, int Rows, int Vectors, ALayout Layout, bool Partial = false>
 void tile_kernel(const Tile<T>& tile) {
@@ -230,7 +232,7 @@ void tile_kernel(const Tile<T>& tile) {
   // B in place: its next rows are pages away at worst, where prefetching them costs more than it
   // gains.
   const std::int64_t ahead =
-      b_stride * static_cast<std::int64_t>(sizeof(T)) <= 4096 ? 8 * b_stride : 0;
+      b_stride * static_cast<std::int64_t>(sizeof(T)) <= kPageBytes ? 8 * b_stride : 0;
   RowPointers<T, Layout == ALayout::rows ? Rows : 1> rows(a, a_stride);
   Ahead<T> next = tile.ahead;
   std::int64_t left = tile.depth;
