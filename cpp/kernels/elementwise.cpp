@@ -251,9 +251,6 @@ void cast(void* out, const BlockSource* x, std::int64_t count) {
 // ---- Operations ----
 
 template <class T>
-constexpr bool kIsFloat = T(0.5) != 0;
-
-template <class T>
 struct UnsignedOf {
   using type = T;
 };
@@ -301,7 +298,7 @@ KCORE_BINARY(Maximum, maximum<T>(x, y))
 KCORE_BINARY(Minimum, minimum<T>(x, y))
 KCORE_UNARY(Negative, reinterpret_cast<Vec<T>>(-wrap<T>(x)))
 KCORE_UNARY(Square, reinterpret_cast<Vec<T>>(wrap<T>(x) * wrap<T>(x)))
-KCORE_UNARY(Relu, x <= T(0) ? Vec<T>{} : x)
+KCORE_UNARY(Relu, rectify<T>(x))
 KCORE_UNARY(Identity, x)
 
 struct Abs {

@@ -114,7 +114,7 @@ void narrow_tile(const GatherTile<T>& tile) {
       for (int j = 0; j < Cols; ++j) columns[j] = acc[i][j];
       Vec<T> sums = sums_of<T>(columns);
       if (tile.bias != nullptr) sums += load_partial(tile.bias, Cols);
-      if (tile.activation == Activation::relu) sums = maximum<T>(sums, Vec<T>{});
+      if (tile.activation == Activation::relu) sums = rectify<T>(sums);
       store_partial(c, sums, Cols);
     } else {
       for (int j = 0; j < Cols; ++j) {

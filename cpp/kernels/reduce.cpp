@@ -31,9 +31,6 @@ void for_ranges(std::int64_t units, std::int64_t elements_of_unit, const F& f) {
 // ---- Operations ----
 
 template <class T>
-constexpr bool kIsFloat = T(0.5) != 0;
-
-template <class T>
 struct Limits {
   static constexpr T low = T(-1) < T(0) ? T(T(1) << (8 * sizeof(T) - 2)) * T(-1) * T(2) : T(0);
   static constexpr T high = static_cast<T>(~low);
