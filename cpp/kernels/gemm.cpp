@@ -49,7 +49,8 @@ class NextPanel {
         cols_(min(g.n - j * kCols, kCols)),
         panel_(panel),
         left_(depth),
-        share_(round_up(ceil_div(depth, shares), kWidth<T>)) {}
+        share_(round_up(ceil_div(depth, shares), kWidth<T>)),
+        at_once_(rows_at_once(transposed_ ? cols_ : share_, depth)) {}
 
   // A panel that was packed before.
   NextPanel(const T* panel, std::int64_t depth, std::int64_t shares)
@@ -57,13 +58,14 @@ class NextPanel {
         stride_(kCols),
         cols_(kCols),
         left_(depth),
-        share_(ceil_div(depth, shares)) {}
+        share_(ceil_div(depth, shares)),
+        at_once_(rows_at_once(share_, depth)) {}
 
   // The next share, to be asked for.
   Ahead<T> ask() const {
     const std::int64_t steps = min(left_, share_);
-    return transposed_ ? Ahead<T>{source_, stride_, steps > 0 ? cols_ : 0, steps}
-                       : Ahead<T>{source_, stride_, steps, cols_};
+    return transposed_ ? Ahead<T>{source_, stride_, steps > 0 ? cols_ : 0, steps, at_once_}
+                       : Ahead<T>{source_, stride_, steps, cols_, at_once_};
   }
 
   // Packs it.
@@ -84,11 +86,17 @@ class NextPanel {
 
  private:
   static constexpr std::int64_t kCols = kBlockCols<T>;
+
+  // So many that a tile of that depth asks for `rows`.
+  static std::int64_t rows_at_once(std::int64_t rows, std::int64_t depth) {
+    return depth > 0 ? ceil_div(rows, ceil_div(depth, kStepsToAsk)) : 0;
+  }
+
   bool transposed_ = false;
   const T* source_ = nullptr;
   std::int64_t stride_ = 0, cols_ = 0;
   T* panel_ = nullptr;
-  std::int64_t left_ = 0, share_ = 0;
+  std::int64_t left_ = 0, share_ = 0, at_once_ = 0;
 };
 
 template <class T>
@@ -215,13 +223,24 @@ class Blocked {
     const std::int64_t height = packing.height, block_m = packing.block_m;
     T* packed_b = packing.b_elements > 0 ? take(Scratch::packed_b, packing.b_elements) : nullptr;
     T* packed_a = packing.packs_a ? take(Scratch::packed_a, packing.a_elements) : nullptr;
+    // Tiles read whole vectors: the ragged last panel is never read where it lies.
+    const auto whole = [&](std::int64_t j) { return (j + 1) * kCols <= g_.n; };
     // Where panel j is packed to, or null if it is not.
     const auto packed = [&, begin = first](std::int64_t j) -> T* {
-      // Tiles read whole vectors: the ragged last panel is never read where it lies.
-      const bool in_place = !packing.packs_b && (j + 1) * kCols <= g_.n;
+      const bool in_place = !packing.packs_b && whole(j);
       return in_place || g_.prepared != nullptr
                  ? nullptr
                  : packed_b + (j - begin) % packing.kept_panels * packing.panel_elements;
+    };
+    // Whether the first tile that reads panel j copies it: for nothing, unless rows of B are pages
+    // apart.
+    const auto copied = [&](std::int64_t j) {
+      return packing.packs_b && !g_.transpose_b && whole(j) &&
+             g_.b_stride * std::int64_t{sizeof(T)} < kPageBytes;
+    };
+    const auto next_panel = [&](std::int64_t j, std::int64_t pc, std::int64_t depth,
+                                std::int64_t shares) {
+      return NextPanel<T>(g_, j, pc, depth, copied(j) ? nullptr : packed(j), shares);
     };
     for (std::int64_t jc = first; jc < end; jc += kBlockPanels) {
       const std::int64_t j_end = min(end, jc + kBlockPanels);
@@ -232,7 +251,7 @@ class Blocked {
         const auto panel = [&](std::int64_t j) -> const T* {
           return g_.prepared != nullptr ? g_.prepared + (j * g_.k + pc) * kCols : packed(j);
         };
-        NextPanel<T>(g_, jc, pc, depth, packed(jc), 1).take_all();
+        next_panel(jc, pc, depth, 1).take_all();
         for (std::int64_t ic = row; ic < row_end; ic += block_m) {
           const std::int64_t i_end = min(row_end, ic + block_m);
           const std::int64_t shares = ceil_div(i_end - ic, height);
@@ -242,10 +261,12 @@ class Blocked {
             if (j + 1 < j_end) {
               const T* made = panel(j + 1);
               const bool known = made != nullptr && (g_.prepared != nullptr || ic > row);
-              next = known ? NextPanel<T>(made, depth, shares)
-                           : NextPanel<T>(g_, j + 1, pc, depth, packed(j + 1), shares);
+              next =
+                  known ? NextPanel<T>(made, depth, shares) : next_panel(j + 1, pc, depth, shares);
             }
-            multiply(ic, i_end, height, j, pc, depth, packed_a, panel(j), next);
+            T* copy = ic == row && copied(j) ? packed(j) : nullptr;
+            multiply(ic, i_end, height, j, pc, depth, packed_a,
+                     copy != nullptr ? nullptr : panel(j), copy, next);
           }
         }
       }
@@ -253,9 +274,9 @@ class Blocked {
   }
 
   // Rows [row, row_end) by panel j of B, `a` being the first of the packed panels of those rows or
-  // null, `b` the panel or null if it is in place.
+  // null, `b` the panel or null if it is in place, `copy` where the panel is to be made or null.
   void multiply(std::int64_t row, std::int64_t row_end, std::int64_t height, std::int64_t j,
-                std::int64_t pc, std::int64_t depth, const T* a, const T* b,
+                std::int64_t pc, std::int64_t depth, const T* a, const T* b, T* copy,
                 NextPanel<T>& next) const {
     const std::int64_t col = j * kCols;
     const bool last_depth = pc + depth == g_.k;
@@ -263,6 +284,7 @@ class Blocked {
     tile.depth = depth;
     tile.b = b != nullptr ? b : g_.b + pc * g_.b_stride + col;
     tile.b_stride = b != nullptr ? kCols : g_.b_stride;
+    tile.copy = copy;
     tile.c = g_.c + row * g_.c_stride + col;
     tile.c_stride = g_.c_stride;
     tile.cols = min(g_.n - col, kCols);
@@ -294,6 +316,11 @@ class Blocked {
       row + height <= row_end ? whole(tile)
                               : find_tile_kernel<T, Layout>(row_end - row, tile.cols)(tile);
       next.take();
+      if (tile.copy != nullptr) {
+        tile.b = tile.copy;
+        tile.b_stride = kCols;
+        tile.copy = nullptr;
+      }
       tile.a += a_step;
       tile.c += height * tile.c_stride;
       if (tile.addend != nullptr) tile.addend += height * tile.c_stride;
@@ -389,6 +416,15 @@ std::int64_t pass_cols(const Gemm<T>& g) {
   return min(most, round_up(ceil_div(g.n, 2 * num_threads()), 8 * kWidth<T>));
 }
 
+// Rows of a task of column dots. One that packs B is a thread's whole share.
+template <class T>
+std::int64_t dot_rows(const Gemm<T>& g, bool parallel) {
+  const double columns = static_cast<double>(max(g.n, 4));
+  const std::int64_t rows = task_extent(2 * static_cast<double>(g.k) * columns, kDotRows);
+  const bool packs = !g.transpose_b && g.prepared == nullptr;
+  return packs ? max(rows, ceil_div(g.m, parallel ? num_threads() : 1)) : rows;
+}
+
 template <class T>
 void multiply(const Gemm<T>& g, bool parallel) {
   constexpr std::int64_t width = kWidth<T>;
@@ -401,7 +437,7 @@ void multiply(const Gemm<T>& g, bool parallel) {
     case Way::row_dots:
       return dots<T>(g, g.m, task_extent(2 * k * (m < 4 ? 4 : m), width), parallel);
     case Way::column_dots:
-      return dots<T>(g, task_extent(2 * k * (n < 4 ? 4 : n), 4), g.n, parallel);
+      return dots<T>(g, dot_rows(g, parallel), g.n, parallel);
     case Way::one_column:
       return one_column<T>(g, task_extent(8 * k, 8 * width), parallel);
     case Way::narrow:

@@ -60,11 +60,12 @@ template <class T>
 struct Ahead {
   const T* at = nullptr;
   std::int64_t stride = 0, rows = 0, cols = 0;
+  std::int64_t at_once = 0;  // rows to ask for
 
-  // Asks for the first `count` rows, and leaves those behind.
-  void ask(std::int64_t count) {
+  // Asks for the next rows, and leaves them behind.
+  void ask() {
     constexpr std::int64_t line = 64 / static_cast<std::int64_t>(sizeof(T));
-    if (count > rows) count = rows;
+    std::int64_t count = min(at_once, rows);
     rows -= count;
     for (; count > 0; --count, at += stride) {
       for (std::int64_t col = 0; col < cols; col += line) __builtin_prefetch(at + col, 0, 2);
@@ -90,6 +91,7 @@ struct Tile {
   const T* bias;              // of the first column, or null
   Activation activation;
   Ahead<T> ahead = {};
+  T* copy = nullptr;  // where the rows of B go that are read, as a panel, or null
 };
 
 template <class T>
@@ -98,7 +100,7 @@ KCORE_INLINE Vec<T> activate(Vec<T> x, Activation activation) {
     case Activation::none:
       break;
     case Activation::relu:
-      return maximum<T>(x, Vec<T>{});
+      return rectify<T>(x);
     case Activation::sigmoid:
       return sigmoid(x);
     case Activation::tanh:
@@ -152,7 +154,7 @@ KCORE_INLINE void store_tile(const Tile<T>& tile, Vec<T> (&acc)[Rows][Vectors]) 
 #pragma GCC unroll 16
       for (int i = 0; i < Rows; ++i) {
 #pragma GCC unroll 16
-        for (int j = 0; j < Vectors; ++j) acc[i][j] = maximum<T>(acc[i][j], Vec<T>{});
+        for (int j = 0; j < Vectors; ++j) acc[i][j] = rectify<T>(acc[i][j]);
       }
     }
 #pragma GCC unroll 16
@@ -187,6 +189,7 @@ enum class ALayout {
 // cache; asked for earlier, A and B would push out rows that share a set of it, as they do where
 // the stride is a power of two, so until then it waits in the second level.
 constexpr std::int64_t kStepsToAsk = 64;
+constexpr std::int64_t kStepsToFetch = 32;  // fewer end before C could come
 
 // How far ahead the elements of a panel of A are asked for: 14 lines. Left to the processor's own
 // prefetching, a tenth of the time goes in waiting for the second level.
@@ -235,16 +238,15 @@ void tile_kernel(const Tile<T>& tile) {
       b_stride * static_cast<std::int64_t>(sizeof(T)) <= kPageBytes ? 8 * b_stride : 0;
   RowPointers<T, Layout == ALayout::rows ? Rows : 1> rows(a, a_stride);
   Ahead<T> next = tile.ahead;
+  T* copy = tile.copy;
   std::int64_t left = tile.depth;
-  const std::int64_t rounds = ceil_div(left, kStepsToAsk);
-  const std::int64_t next_rows = rounds > 0 ? ceil_div(next.rows, rounds) : 0;
-  if (rounds > 1) {
-    Ahead<T>{tile.c, tile.c_stride, Rows, tile.cols}.ask(Rows);
+  if (left > kStepsToAsk) {
+    Ahead<T>{tile.c, tile.c_stride, Rows, tile.cols, Rows}.ask();
   }
   while (left > 0) {
     const std::int64_t rest = left % kStepsToAsk, steps = rest > 0 ? rest : kStepsToAsk;
-    next.ask(next_rows);
-    if (left <= kStepsToAsk) {
+    next.ask();
+    if (left <= kStepsToAsk && tile.depth >= kStepsToFetch) {
 #pragma GCC unroll 16
       for (int i = 0; i < Rows; ++i) {
 #pragma GCC unroll 16
@@ -253,24 +255,32 @@ void tile_kernel(const Tile<T>& tile) {
         }
       }
     }
-    multiply_accumulate<T>(
-        steps,
-        [&](std::int64_t p, int i) {
-          if constexpr (Layout == ALayout::columns) {
-            if (i == 0) __builtin_prefetch(a + p * a_stride + kPrefetchA<T>);
-            return a[p * a_stride + i];
-          } else {
-            const T x = rows(i);
-            if (i == Rows - 1) rows.advance();
-            return x;
-          }
-        },
-        [=](std::int64_t p, int j) {
-          const T* row = b + p * b_stride + j / 2 * pair_stride + j % 2 * kWidth<T>;
-          if (j * kVectorBytes % 64 == 0) __builtin_prefetch(row + ahead);  // once a line
-          return Partial && j == Vectors - 1 ? load_partial(row, last) : load(row);
-        },
-        acc);
+    const auto a_at = [&](std::int64_t p, int i) __attribute__((always_inline)) {
+      if constexpr (Layout == ALayout::columns) {
+        if (i == 0) __builtin_prefetch(a + p * a_stride + kPrefetchA<T>);
+        return a[p * a_stride + i];
+      } else {
+        const T x = rows(i);
+        if (i == Rows - 1) rows.advance();
+        return x;
+      }
+    };
+    const auto b_at = [=](std::int64_t p, int j) __attribute__((always_inline)) {
+      const T* row = b + p * b_stride + j / 2 * pair_stride + j % 2 * kWidth<T>;
+      if (j * kVectorBytes % 64 == 0) __builtin_prefetch(row + ahead);  // once a line
+      return Partial && j == Vectors - 1 ? load_partial(row, last) : load(row);
+    };
+    if (Vectors == kBlockVectors && copy != nullptr) {
+      const auto copied = [=](std::int64_t p, int j) __attribute__((always_inline)) {
+        const Vec<T> v = b_at(p, j);
+        store(copy + p * kBlockCols<T> + j * kWidth<T>, v);
+        return v;
+      };
+      multiply_accumulate<T>(steps, a_at, copied, acc);
+      copy += steps * kBlockCols<T>;
+    } else {
+      multiply_accumulate<T>(steps, a_at, b_at, acc);
+    }
     left -= steps;
     if (Layout == ALayout::columns) a += steps * a_stride;
     b += steps * b_stride;

@@ -44,15 +44,12 @@ void pack_columns(const T* source, std::int64_t stride, std::int64_t used, std::
   for (std::int64_t p = 0; p < depth; ++p) {
     const T* from = source + p * stride;
     T* to = panel + p * width;
-    std::int64_t i = 0;
-    for (; i + lanes <= used; i += lanes) store(to + i, load(from + i));
-    if (i < used) {
-      const Vec<T> rest = load_partial(from + i, used - i);
-      const std::int64_t room = width - i;
-      room >= lanes ? store(to + i, rest) : store_partial(to + i, rest, room);
-      i += lanes;
+    for (std::int64_t i = 0; i < width; i += lanes) {
+      const Vec<T> v = i + lanes <= used ? load(from + i)
+                       : i < used        ? load_partial(from + i, used - i)
+                                         : Vec<T>{};
+      i + lanes <= width ? store(to + i, v) : store_partial(to + i, v, width - i);
     }
-    for (; i < width; ++i) to[i] = 0;
   }
 }
 

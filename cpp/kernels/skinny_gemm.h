@@ -184,7 +184,7 @@ void outer_row(const Gemm<T>& g, std::int64_t i) {
     for (int p = 1; p < Depth; ++p) sum += x[p] * load_at(g.b + p * g.b_stride + j);
     if (addend != nullptr) sum += load_at(addend + j);
     if (g.bias != nullptr) sum += load_at(g.bias + j);
-    return relu ? maximum<T>(sum, Vec<T>{}) : sum;
+    return relu ? rectify<T>(sum) : sum;
   };
   std::int64_t j = 0;
   for (; j + width <= g.n; j += width) {
@@ -217,6 +217,7 @@ struct Dot {
   std::int64_t depth;
   const T* a;
   std::int64_t a_stride;
+  const T* ahead;  // rows of A to ask for meanwhile, or null
   const T* b;
   std::int64_t b_stride;
   T* c;
@@ -270,6 +271,10 @@ void dot_kernel(const Dot<T>& dot) {
   };
   std::int64_t p = 0;
   for (; p + width <= dot.depth; p += width) {
+    if (dot.ahead != nullptr) {
+#pragma GCC unroll 16
+      for (int i = 0; i < Rows; ++i) __builtin_prefetch(dot.ahead + i * dot.a_stride + p);
+    }
     step([=](const T* row) { return load(row + p); });
   }
   if (p < dot.depth) {
@@ -319,16 +324,16 @@ ScratchNeed dots_scratch(const Gemm<T>& g) {
   constexpr std::int64_t bytes = sizeof(T);
   ScratchNeed need;
   if (g.transpose_a) need.add_caller(Scratch::packed_a, g.m * g.k * bytes);
-  if (!g.transpose_b) need.add_caller(Scratch::packed_b, g.n * g.k * bytes);
+  if (!g.transpose_b) need.add_team(Scratch::packed_b, g.n * g.k * bytes);
   return need;
 }
 
 // Rows of A by rows of the transpose of B; the one that isn't contiguous in depth is copied first
-// and ought to be small.
+// and ought to be small: B by each task, which is quicker than reading what another thread wrote.
 template <class T>
 void dots(const Gemm<T>& g, std::int64_t task_rows, std::int64_t task_cols, bool parallel) {
-  Dot<T> dot{g.k, g.a,        g.a_stride, g.b,    g.b_stride,
-             g.c, g.c_stride, g.addend,   g.bias, g.activation};
+  Dot<T> dot{g.k, g.a,        g.a_stride, nullptr, g.b,         g.b_stride,
+             g.c, g.c_stride, g.addend,   g.bias,  g.activation};
   if (g.transpose_a) {
     T* a = reinterpret_cast<T*>(
         thread_scratch(Scratch::packed_a, static_cast<std::size_t>(g.m * g.k) * sizeof(T)));
@@ -336,30 +341,37 @@ void dots(const Gemm<T>& g, std::int64_t task_rows, std::int64_t task_cols, bool
     dot.a = a;
     dot.a_stride = g.k;
   }
-  if (g.prepared != nullptr) {
-    dot.b = g.prepared;
-    dot.b_stride = g.k;
-  } else if (!g.transpose_b) {
-    T* b = reinterpret_cast<T*>(
-        thread_scratch(Scratch::packed_b, static_cast<std::size_t>(g.n * g.k) * sizeof(T)));
-    pack_rows<T>(g.b, g.b_stride, g.k, g.k, g.n, b);
-    dot.b = b;
+  if (!g.transpose_b) {
+    dot.b = g.prepared;  // or packed by each task
     dot.b_stride = g.k;
   }
   // A single row takes as many columns as are summed over their lanes at once.
   const std::int64_t most = g.m == 1 && kWidth<T> > kDotCols ? kWidth<T> : kDotCols;
   const std::int64_t col_tasks = ceil_div(g.n, task_cols);
+  // Rows of A that pass once, from memory, are asked for ahead: a tile reads short runs of them.
+  constexpr std::int64_t kCached = std::int64_t{16} << 20;
+  const bool from_memory = g.m >= g.n && g.m * g.k * std::int64_t{sizeof(T)} > kCached;
   const auto run = [&](std::int64_t task) {
     const std::int64_t row = task / col_tasks * task_rows, col = task % col_tasks * task_cols;
     const std::int64_t row_end = row + task_rows < g.m ? row + task_rows : g.m;
     const std::int64_t col_end = col + task_cols < g.n ? col + task_cols : g.n;
+    const T* b = dot.b;
+    if (b == nullptr) {
+      T* packed = reinterpret_cast<T*>(
+          thread_scratch(Scratch::packed_b, static_cast<std::size_t>(g.n * g.k) * sizeof(T)));
+      pack_rows<T>(g.b, g.b_stride, g.k, g.k, g.n, packed);
+      b = packed;
+    }
     const auto tile = [&](std::int64_t i, std::int64_t j, std::int64_t cols) {
       Dot<T> here = dot;
       here.a += i * dot.a_stride;
-      here.b += j * dot.b_stride;
+      here.b = b + j * dot.b_stride;
       here.c += i * dot.c_stride + j;
       if (dot.addend != nullptr) here.addend += i * dot.c_stride + j;
       if (dot.bias != nullptr) here.bias += j;
+      if (from_memory && j == col && i + 2 * kDotRows <= row_end) {
+        here.ahead = here.a + kDotRows * dot.a_stride;
+      }
       find_dot_kernel<T>(row_end - i, cols)(here);
     };
     // The shorter side is the inner loop: it stays in the cache.
