@@ -210,10 +210,12 @@ class Blocked {
   // Rows [row, row_end), in panels of `height`. A ragged last panel is as wide as the others.
   void pack_a(std::int64_t row, std::int64_t row_end, std::int64_t height, std::int64_t pc,
               std::int64_t depth, T* packed) const {
-    for (; row < row_end; row += height, packed += height * depth) {
-      const T* source = element(g_.a, g_.a_stride, g_.transpose_a, row, pc);
-      const std::int64_t used = min(row_end - row, height);
-      pack_panel<T>(!g_.transpose_a, source, g_.a_stride, used, height, depth, packed);
+    const T* source = element(g_.a, g_.a_stride, g_.transpose_a, row, pc);
+    if (g_.transpose_a) {
+      return pack_column_panels<T>(source, g_.a_stride, row_end - row, height, depth, packed);
+    }
+    for (; row < row_end; row += height, packed += height * depth, source += height * g_.a_stride) {
+      pack_rows<T>(source, g_.a_stride, min(row_end - row, height), height, depth, packed);
     }
   }
 

@@ -2,6 +2,7 @@
 // (or columns of B) for `depth` steps: panel[p * width + i]. Transposition happens here.
 #pragma once
 
+#include "kernels/extents.h"
 #include "simd/vec.h"
 
 namespace kcore::KCORE_ISA_NAMESPACE {
@@ -27,6 +28,18 @@ KCORE_INLINE void transpose(Vec<T> (&v)[kWidth<T>]) {
   }
 }
 
+// to[i] = from[i] for i < used, 0 for the rest of `width`.
+template <class T>
+KCORE_INLINE void copy_step(const T* from, std::int64_t used, std::int64_t width, T* to) {
+  constexpr std::int64_t lanes = kWidth<T>;
+  for (std::int64_t i = 0; i < width; i += lanes) {
+    const Vec<T> v = i + lanes <= used ? load(from + i)
+                     : i < used        ? load_partial(from + i, used - i)
+                                       : Vec<T>{};
+    i + lanes <= width ? store(to + i, v) : store_partial(to + i, v, width - i);
+  }
+}
+
 // panel[p * width + i] = source[p * stride + i] for i < used, 0 for the rest.
 template <class T>
 void pack_columns(const T* source, std::int64_t stride, std::int64_t used, std::int64_t width,
@@ -42,13 +55,25 @@ void pack_columns(const T* source, std::int64_t stride, std::int64_t used, std::
     return;
   }
   for (std::int64_t p = 0; p < depth; ++p) {
-    const T* from = source + p * stride;
-    T* to = panel + p * width;
-    for (std::int64_t i = 0; i < width; i += lanes) {
-      const Vec<T> v = i + lanes <= used ? load(from + i)
-                       : i < used        ? load_partial(from + i, used - i)
-                                         : Vec<T>{};
-      i + lanes <= width ? store(to + i, v) : store_partial(to + i, v, width - i);
+    copy_step<T>(source + p * stride, used, width, panel + p * width);
+  }
+}
+
+// The same into as many panels as `used` columns fill, some side by side at a time: a line of the
+// source serves two panels.
+template <class T>
+void pack_column_panels(const T* source, std::int64_t stride, std::int64_t used, std::int64_t width,
+                        std::int64_t depth, T* panels) {
+  constexpr std::int64_t line = 64 / std::int64_t{sizeof(T)};
+  const std::int64_t group = 4 * width;
+  for (std::int64_t first = 0; first < used; first += group) {
+    const std::int64_t end = min(used, first + group);
+    for (std::int64_t p = 0; p < depth; ++p) {
+      const T* row = source + p * stride;
+      for (std::int64_t i = first; i < end; i += line) __builtin_prefetch(row + 8 * stride + i);
+      for (std::int64_t i = first; i < end; i += width) {
+        copy_step<T>(row + i, min(width, end - i), width, panels + i * depth + p * width);
+      }
     }
   }
 }
