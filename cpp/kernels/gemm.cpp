@@ -2,7 +2,7 @@
 // meet once, at the end, and read nothing that another has just written. The blocks of a task,
 // outermost first (after BLIS):
 //   jc  columns of B whose panels are kept while rows of A pass
-//   pc  steps of depth, kBlockDepth at a time: what a panel holds
+//   pc  steps of depth: what a panel holds
 //   ic  rows of A that are packed at once, and stay in the second-level cache
 //   jr, ir  panels; the micro-kernel multiplies one of A by one of B
 #include "kernels/gemm.h"
@@ -17,7 +17,10 @@ namespace kcore::KCORE_ISA_NAMESPACE {
 
 namespace {
 
-constexpr std::int64_t kBlockM = 384;       // rows of A
+// Bytes of a block of A, which stays in the second-level cache. So many rows are one block even if
+// they take more: panels of B are then needed once and needn't be kept.
+constexpr std::int64_t kBlockBytes = 768 * 1024;
+constexpr std::int64_t kOneBlock = 384;
 constexpr std::int64_t kBlockPanels = 128;  // of B
 constexpr std::int64_t kFewRows = 28;       // too few to pay for packing B
 constexpr double kPackCost = 16;            // of an element, in multiplications
@@ -167,13 +170,19 @@ class Blocked {
             (i + 1) * panels_b_ / grid.across};
   }
 
+  // Of every block but the last, which may be shorter. Blocks have a say in the order of a sum, so
+  // they depend on the product alone.
+  std::int64_t block_depth() const { return balanced(g_.k, kBlockDepth<T>); }
+
   Packing packing_of(const Task& task) const {
     Packing packing{};
     const std::int64_t rows = task.row_end - task.row, panels = task.end - task.first;
     if (rows <= 0) return packing;
-    const std::int64_t depth = min(g_.k, kBlockDepth<T>);
+    const std::int64_t depth = block_depth();
+    const std::int64_t most_rows = kBlockBytes / (depth * std::int64_t{sizeof(T)});
     packing.height = balanced(rows, kBlockRows);
-    packing.block_m = round_up(balanced(rows, kBlockM), packing.height);
+    packing.block_m = rows <= kOneBlock ? rows : balanced(rows, max(most_rows, kBlockRows));
+    packing.block_m = round_up(packing.block_m, packing.height);
     packing.packs_a = panels > 2;
     packing.packs_b = g_.prepared == nullptr && (g_.transpose_b || rows > kFewRows);
     packing.a_elements = packing.packs_a ? packing.block_m * depth : 0;
@@ -247,8 +256,8 @@ class Blocked {
     for (std::int64_t jc = first; jc < end; jc += kBlockPanels) {
       const std::int64_t j_end = min(end, jc + kBlockPanels);
       // Every depth has a block, so that c is written even where k is 0.
-      for (std::int64_t pc = 0; pc == 0 || pc < g_.k; pc += kBlockDepth<T>) {
-        const std::int64_t depth = min(g_.k - pc, kBlockDepth<T>);
+      for (std::int64_t pc = 0; pc == 0 || pc < g_.k; pc += block_depth()) {
+        const std::int64_t depth = min(g_.k - pc, block_depth());
         // Panel j: null if it is read in place.
         const auto panel = [&](std::int64_t j) -> const T* {
           return g_.prepared != nullptr ? g_.prepared + (j * g_.k + pc) * kCols : packed(j);

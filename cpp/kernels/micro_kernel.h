@@ -30,11 +30,11 @@ constexpr int kBlockVectors = 2;
 template <class T>
 constexpr std::int64_t kBlockCols = kBlockVectors* kWidth<T>;
 
-// Steps of depth that a panel holds. A panel of B and the panels of a block of A pass from the
-// second-level cache, asked for ahead; that B's exceeds the first level costs less than one more
-// pass over C would.
+// Steps of depth that a panel holds at most. A panel of B and the panels of a block of A pass from
+// the second-level cache, asked for ahead; that B's exceeds the first level costs less than one
+// more pass over C would.
 template <class T>
-constexpr std::int64_t kBlockDepth = 2048 / static_cast<std::int64_t>(sizeof(T));
+constexpr std::int64_t kBlockDepth = 4096 / static_cast<std::int64_t>(sizeof(T));
 
 // acc[i][j] += a(p, i) * b(p, j) for p in [0, depth): `a` gives a scalar, `b` a vector.
 template <class T, int Rows, int Vectors, class A, class B>
