@@ -99,7 +99,7 @@ struct Largest {
   }
   template <class V>
   KCORE_INLINE V combine(V a, V b) {
-    return (a > b) | (a != a) ? a : b;
+    return a != a ? a : larger_or(a, b);
   }
 };
 
@@ -112,7 +112,7 @@ struct Smallest {
   }
   template <class V>
   KCORE_INLINE V combine(V a, V b) {
-    return (a < b) | (a != a) ? a : b;
+    return a != a ? a : smaller_or(a, b);
   }
 };
 

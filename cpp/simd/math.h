@@ -168,12 +168,27 @@ KCORE_INLINE BitsOf<T> bits(Vec<T> x) {
   return reinterpret_cast<BitsOf<T>>(x);
 }
 
+constexpr int kLongPolynomial = 10;
+
+// By Horner's rule; a long one as two, of every other coefficient: the processor has more to do at
+// once, where it would wait for each product.
 template <class T, int N>
 KCORE_INLINE Vec<T> polynomial(Vec<T> x, const T (&coefficients)[N]) {
-  Vec<T> y = x * coefficients[0] + coefficients[1];
+  if constexpr (N < kLongPolynomial) {
+    Vec<T> y = x * coefficients[0] + coefficients[1];
 #pragma GCC unroll 32
-  for (int i = 2; i < N; ++i) y = y * x + coefficients[i];
-  return y;
+    for (int i = 2; i < N; ++i) y = y * x + coefficients[i];
+    return y;
+  } else {
+    const Vec<T> square = x * x;
+    Vec<T> y = splat<T>(coefficients[0]), z = splat<T>(coefficients[1]);
+#pragma GCC unroll 32
+    for (int i = 2; i + 1 < N; i += 2) {
+      y = y * square + coefficients[i];
+      z = z * square + coefficients[i + 1];
+    }
+    return N % 2 == 0 ? y * x + z : (y * square + coefficients[N - 1]) + z * x;
+  }
 }
 
 // The integer n of a sum n + kRound.

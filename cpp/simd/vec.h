@@ -168,58 +168,56 @@ KCORE_INLINE void store_partial(T* p, Vec<T> v, std::int64_t n) {
 template <class T>
 constexpr bool kIsFloat = T(0.5) != 0;
 
-// a where it is larger, else b: also where either is NaN. One instruction of x86, which compilers
-// don't find.
-template <class T>
-KCORE_INLINE Vec<T> larger_or(Vec<T> a, Vec<T> b) {
-#if defined(__AVX512F__)
-  if constexpr (kIsFloat<T> && sizeof(T) == 4)
-    return (Vec<T>)_mm512_maskz_max_ps(0xffff, (__m512)a, (__m512)b);
-  if constexpr (kIsFloat<T> && sizeof(T) == 8)
-    return (Vec<T>)_mm512_maskz_max_pd(0xff, (__m512d)a, (__m512d)b);
-#elif defined(__AVX2__)
-  if constexpr (kIsFloat<T> && sizeof(T) == 4) return (Vec<T>)_mm256_max_ps((__m256)a, (__m256)b);
-  if constexpr (kIsFloat<T> && sizeof(T) == 8) return (Vec<T>)_mm256_max_pd((__m256d)a, (__m256d)b);
-#elif defined(__SSE2__)
-  if constexpr (kIsFloat<T> && sizeof(T) == 4) return (Vec<T>)_mm_max_ps((__m128)a, (__m128)b);
-  if constexpr (kIsFloat<T> && sizeof(T) == 8) return (Vec<T>)_mm_max_pd((__m128d)a, (__m128d)b);
-#endif
+// a where it is larger (smaller), else b: also where either is NaN. One instruction of x86, which
+// compilers don't find.
+template <class V>
+KCORE_INLINE V larger_or(V a, V b) {
   return a > b ? a : b;
 }
-
-// The same for the smaller.
-template <class T>
-KCORE_INLINE Vec<T> smaller_or(Vec<T> a, Vec<T> b) {
-#if defined(__AVX512F__)
-  if constexpr (kIsFloat<T> && sizeof(T) == 4)
-    return (Vec<T>)_mm512_maskz_min_ps(0xffff, (__m512)a, (__m512)b);
-  if constexpr (kIsFloat<T> && sizeof(T) == 8)
-    return (Vec<T>)_mm512_maskz_min_pd(0xff, (__m512d)a, (__m512d)b);
-#elif defined(__AVX2__)
-  if constexpr (kIsFloat<T> && sizeof(T) == 4) return (Vec<T>)_mm256_min_ps((__m256)a, (__m256)b);
-  if constexpr (kIsFloat<T> && sizeof(T) == 8) return (Vec<T>)_mm256_min_pd((__m256d)a, (__m256d)b);
-#elif defined(__SSE2__)
-  if constexpr (kIsFloat<T> && sizeof(T) == 4) return (Vec<T>)_mm_min_ps((__m128)a, (__m128)b);
-  if constexpr (kIsFloat<T> && sizeof(T) == 8) return (Vec<T>)_mm_min_pd((__m128d)a, (__m128d)b);
-#endif
+template <class V>
+KCORE_INLINE V smaller_or(V a, V b) {
   return a < b ? a : b;
 }
+#if defined(__AVX512F__)
+KCORE_INLINE Vec<float> larger_or(Vec<float> a, Vec<float> b) {
+  return _mm512_maskz_max_ps(0xffff, a, b);
+}
+KCORE_INLINE Vec<double> larger_or(Vec<double> a, Vec<double> b) {
+  return _mm512_maskz_max_pd(0xff, a, b);
+}
+KCORE_INLINE Vec<float> smaller_or(Vec<float> a, Vec<float> b) {
+  return _mm512_maskz_min_ps(0xffff, a, b);
+}
+KCORE_INLINE Vec<double> smaller_or(Vec<double> a, Vec<double> b) {
+  return _mm512_maskz_min_pd(0xff, a, b);
+}
+#elif defined(__AVX2__)
+KCORE_INLINE Vec<float> larger_or(Vec<float> a, Vec<float> b) { return _mm256_max_ps(a, b); }
+KCORE_INLINE Vec<double> larger_or(Vec<double> a, Vec<double> b) { return _mm256_max_pd(a, b); }
+KCORE_INLINE Vec<float> smaller_or(Vec<float> a, Vec<float> b) { return _mm256_min_ps(a, b); }
+KCORE_INLINE Vec<double> smaller_or(Vec<double> a, Vec<double> b) { return _mm256_min_pd(a, b); }
+#elif defined(__SSE2__)
+KCORE_INLINE Vec<float> larger_or(Vec<float> a, Vec<float> b) { return _mm_max_ps(a, b); }
+KCORE_INLINE Vec<double> larger_or(Vec<double> a, Vec<double> b) { return _mm_max_pd(a, b); }
+KCORE_INLINE Vec<float> smaller_or(Vec<float> a, Vec<float> b) { return _mm_min_ps(a, b); }
+KCORE_INLINE Vec<double> smaller_or(Vec<double> a, Vec<double> b) { return _mm_min_pd(a, b); }
+#endif
 
 // NaN in either operand gives NaN, as NumPy's maximum and minimum.
 template <class T>
 KCORE_INLINE Vec<T> maximum(Vec<T> a, Vec<T> b) {
-  return a != a ? a : larger_or<T>(a, b);
+  return a != a ? a : larger_or(a, b);
 }
 
 template <class T>
 KCORE_INLINE Vec<T> minimum(Vec<T> a, Vec<T> b) {
-  return a != a ? a : smaller_or<T>(a, b);
+  return a != a ? a : smaller_or(a, b);
 }
 
 // relu: zero for what is below it.
 template <class T>
 KCORE_INLINE Vec<T> rectify(Vec<T> x) {
-  return larger_or<T>(Vec<T>{}, x);
+  return larger_or(Vec<T>{}, x);
 }
 
 // The signed integer of as many bytes: what lane numbers of a shuffle are made of.
