@@ -3,7 +3,7 @@
 // outermost first (after BLIS):
 //   jc  columns of B whose panels are kept while rows of A pass
 //   pc  steps of depth: what a panel holds
-//   ic  rows of A that are packed at once, and stay in the second-level cache
+//   ic  rows of A that stay in the second-level cache
 //   jr, ir  panels; the micro-kernel multiplies one of A by one of B
 #include "kernels/gemm.h"
 
@@ -24,7 +24,7 @@ constexpr std::int64_t kOneBlock = 384;
 constexpr std::int64_t kBlockPanels = 128;  // of B
 constexpr std::int64_t kFewRows = 28;       // too few to pay for packing B
 constexpr double kPackCost = 16;            // of an element, in multiplications
-constexpr double kReadCost = 3;             // of an element of a panel that is kept
+constexpr double kReadCost = 3;             // of an element that is read as it lies
 constexpr double kMoveCost = 48;       // of an element that another thread has written, in flops
 constexpr double kTaskFlops = 131072;  // less is not worth a thread's while
 constexpr double kPassElements = 2 * kParallelElements;  // worth a team's while
@@ -174,6 +174,12 @@ class Blocked {
   // they depend on the product alone.
   std::int64_t block_depth() const { return balanced(g_.k, kBlockDepth<T>); }
 
+  // Rows of A are read where they lie, unless they are pages apart and share sets of the caches.
+  // Columns are gathered into panels.
+  bool packs_a() const {
+    return g_.transpose_a || g_.a_stride * std::int64_t{sizeof(T)} % kPageBytes == 0;
+  }
+
   Packing packing_of(const Task& task) const {
     Packing packing{};
     const std::int64_t rows = task.row_end - task.row, panels = task.end - task.first;
@@ -183,7 +189,7 @@ class Blocked {
     packing.height = balanced(rows, kBlockRows);
     packing.block_m = rows <= kOneBlock ? rows : balanced(rows, max(most_rows, kBlockRows));
     packing.block_m = round_up(packing.block_m, packing.height);
-    packing.packs_a = panels > 2;
+    packing.packs_a = packs_a() && panels > 2;
     packing.packs_b = g_.prepared == nullptr && (g_.transpose_b || rows > kFewRows);
     packing.a_elements = packing.packs_a ? packing.block_m * depth : 0;
     // Where a panel serves one block of rows there are two: one is multiplied, the next is packed.
@@ -200,7 +206,7 @@ class Blocked {
       const std::int64_t a = threads / d;
       const std::int64_t rows = ceil_div(g_.m, d), cols = ceil_div(panels_b_, a) * kCols;
       const double moved =
-          kPackCost * static_cast<double>(rows) +
+          (packs_a() ? kPackCost : kReadCost) * static_cast<double>(rows) +
           (g_.prepared == nullptr ? kPackCost : kReadCost) * static_cast<double>(cols);
       const double cost = static_cast<double>(rows * cols) + moved;
       if (d == 1 || cost < best) {
