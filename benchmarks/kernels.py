@@ -169,7 +169,7 @@ FAMILIES: dict[str, Callable[[bool, Peers], Iterator[Row]]] = {
 }
 
 
-def limit_of(program: str, threads: int) -> float | None:
+def limit_of(program: str, threads: int, *options: str) -> float | None:
     """What fma_limit.cpp (of one thread) or triad.cpp (of all) measures; None without a compiler."""
     compiler = shutil.which(os.environ.get("CXX", "c++"))
     if compiler is None:
@@ -179,7 +179,8 @@ def limit_of(program: str, threads: int) -> float | None:
         source = Path(__file__).with_name(f"{program}.cpp")
         flags = ["-O3", "-march=native", "-ffp-contract=fast", "-fopenmp"]
         subprocess.run([compiler, *flags, source, "-o", binary], check=True)
-        return float(subprocess.run([binary, str(threads)], check=True, capture_output=True).stdout)
+        command = [binary, str(threads), *options]
+        return float(subprocess.run(command, check=True, capture_output=True).stdout)
 
 
 def measure(row: Row, turns: int, seconds: float) -> dict[str, float]:
@@ -248,9 +249,11 @@ def main() -> None:
     _core.set_num_threads(options.threads)
     peers = load_peers(options.peers, options.threads)
     fma = None if options.quick else limit_of("fma_limit", options.threads)
+    fed = None if options.quick else limit_of("fma_limit", options.threads, "fed")
     triad = None if options.quick else limit_of("triad", options.threads)
     print(f"{_core.isa()}, {options.threads} threads", end="")
     print(f", {fma / 1e9:.0f} GF/s a thread" if fma else "", end="")
+    print(f" ({fed / 1e9:.0f} with factors from the first-level cache)" if fed else "", end="")
     print(f", triad {triad / 1e9:.1f} GB/s" if triad else "")
     print(
         f"{'':42}{'ours':>11}{'GF/s':>8}{'limit':>7}{'GB/s':>7}{'triad':>7}   each peer: time, and its time / ours"
@@ -266,7 +269,7 @@ def main() -> None:
             show(row, ours, times, share)
             rows.append({"family": family, "name": row.name, "ours": ours, "peers": times, "share": share})
     if options.json:
-        head = {"isa": _core.isa(), "threads": options.threads, "fma": fma, "triad": triad}
+        head = {"isa": _core.isa(), "threads": options.threads, "fma": fma, "fed": fed, "triad": triad}
         options.json.write_text(json.dumps({**head, "rows": rows}, indent=1) + "\n")
 
 

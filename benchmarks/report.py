@@ -114,8 +114,9 @@ def machine_line(figures: dict) -> str:
     limits = figures["kernels"]
     return (
         f"{machine['processor']}, {machine['threads']} threads, {limits['isa']}; "
-        f"{limits['fma'] / 1e9:.0f} GFLOP/s of FMA a thread, {limits['triad'] / 1e9:.0f} GB/s of memory "
-        f"(triad); kcore {machine['kcore']}, float32."
+        f"{limits['fma'] / 1e9:.0f} GFLOP/s of FMA a thread ({limits['fed'] / 1e9:.0f} with factors "
+        f"from the first-level cache), {limits['triad'] / 1e9:.0f} GB/s of memory (triad); "
+        f"kcore {machine['kcore']}, float32."
     )
 
 
