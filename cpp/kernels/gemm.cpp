@@ -23,8 +23,9 @@ constexpr std::int64_t kBlockBytes = 768 * 1024;
 constexpr std::int64_t kOneBlock = 384;
 constexpr std::int64_t kBlockPanels = 128;  // of B
 constexpr std::int64_t kFewRows = 28;       // too few to pay for packing B
-constexpr double kPackCost = 16;            // of an element, in multiplications
-constexpr double kReadCost = 3;             // of an element that is read as it lies
+constexpr double kPackCost = 16;            // of an element, in multiplications; of A's in place,
+                                            // which another thread may have written, too
+constexpr double kReadCost = 3;             // of an element of a panel that is kept
 constexpr double kMoveCost = 48;       // of an element that another thread has written, in flops
 constexpr double kTaskFlops = 131072;  // less is not worth a thread's while
 constexpr double kPassElements = 2 * kParallelElements;  // worth a team's while
@@ -206,7 +207,7 @@ class Blocked {
       const std::int64_t a = threads / d;
       const std::int64_t rows = ceil_div(g_.m, d), cols = ceil_div(panels_b_, a) * kCols;
       const double moved =
-          (packs_a() ? kPackCost : kReadCost) * static_cast<double>(rows) +
+          kPackCost * static_cast<double>(rows) +
           (g_.prepared == nullptr ? kPackCost : kReadCost) * static_cast<double>(cols);
       const double cost = static_cast<double>(rows * cols) + moved;
       if (d == 1 || cost < best) {
