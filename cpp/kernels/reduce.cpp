@@ -398,9 +398,18 @@ KCORE_OUTLINE std::int64_t find(const T* x, std::int64_t count, T best) {
   if constexpr (kHasLanes<T>) {
     constexpr std::int64_t W = kWidth<T>;
     const bool number = best == best;
+    const auto is_best = [=](Vec<T> v) __attribute__((always_inline)) {
+      return number ? v == best : v != v;
+    };
+    // Four vectors are looked through at once, then the one that has it.
+    for (; i + 4 * W <= count; i += 4 * W) {
+      const Lanes<T> any = is_best(load(x + i)) | is_best(load(x + i + W)) |
+                           is_best(load(x + i + 2 * W)) | is_best(load(x + i + 3 * W));
+      if (first_set<T>(any) < W) break;
+    }
     for (; i < count; i += W) {
       const Vec<T> v = i + W <= count ? load(x + i) : load_partial(x + i, count - i);
-      const std::int64_t lane = first_set<T>(number ? v == best : v != v);
+      const std::int64_t lane = first_set<T>(is_best(v));
       if (lane < W) return i + lane;
     }
   } else {
