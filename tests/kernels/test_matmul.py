@@ -85,7 +85,17 @@ def test_awkward_extents(dtype, transpose_a, transpose_b):
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize(("transpose_a", "transpose_b"), TRANSPOSES)
 @pytest.mark.parametrize(
-    "shape", [(130, 150, 515), (1, 300, 700), (3, 1030, 257), (700, 1, 300), (5, 5, 2000)]
+    "shape",
+    [
+        (130, 150, 515),
+        (130, 150, 1100),
+        (1, 300, 700),
+        (3, 1030, 257),
+        (700, 1, 300),
+        (5, 5, 2000),
+        (90, 1030, 300),  # rows of B a page apart
+        (90, 150, 1024),  # rows of A a page apart, and share sets of the cache
+    ],
 )
 def test_several_blocks(shape, dtype, transpose_a, transpose_b):
     a, b = operands(*shape, dtype, transpose_a, transpose_b)
@@ -128,11 +138,24 @@ def test_skinny(shape, dtype, transpose_a, transpose_b):
     )
 
 
-@pytest.mark.parametrize("shape", [(2100, 40, 9), (9, 4200, 8), (230, 4200, 9)])
+# The last is read from memory, by rows of few columns.
+@pytest.mark.parametrize(
+    "shape", [(2100, 40, 9), (9, 4200, 8), (230, 4200, 9), (450, 70, 1000), (9001, 9, 500)]
+)
 def test_more_than_a_packed_block(shape):
     for transpose_a, transpose_b in TRANSPOSES:
         a, b = operands(*shape, "float32", transpose_a, transpose_b)
         assert_product(a, b, "float32", transpose_a=transpose_a, transpose_b=transpose_b)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("shape", [(1, 40, 9), (40, 70, 33), (6, 5, 3), (30, 3, 200)])
+def test_relu_keeps_nan(shape, dtype):
+    a, b = operands(*shape, dtype, False, False)
+    a[0, 1] = np.nan
+    got = run1("matmul", [a, b], (shape[:2], dtype), activation="relu")
+    assert np.isnan(got[0]).all()
+    assert (got[1:] >= 0).all()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int32"])
