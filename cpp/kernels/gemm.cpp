@@ -23,6 +23,7 @@ constexpr std::int64_t kBlockBytes = 768 * 1024;
 constexpr std::int64_t kOneBlock = 384;
 constexpr std::int64_t kBlockPanels = 128;  // of B
 constexpr std::int64_t kFewRows = 28;       // too few to pay for packing B
+constexpr int kCacheWays = 8;               // lines of a set of the first-level cache
 constexpr double kPackCost = 16;            // of an element, in multiplications; of A's in place,
                                             // which another thread may have written, too
 constexpr double kReadCost = 3;             // of an element of a panel that is kept
@@ -175,10 +176,12 @@ class Blocked {
   // they depend on the product alone.
   std::int64_t block_depth() const { return balanced(g_.k, kBlockDepth<T>); }
 
-  // Rows of A are read where they lie, unless they are pages apart and share sets of the caches.
-  // Columns are gathered into panels.
+  // Rows of A are read where they lie, unless they are pages apart: those of a tile would share a
+  // set of the cache, and be too many for it. Columns are gathered into panels.
   bool packs_a() const {
-    return g_.transpose_a || g_.a_stride * std::int64_t{sizeof(T)} % kPageBytes == 0;
+    const bool crowded =
+        kBlockRows > kCacheWays && g_.a_stride * std::int64_t{sizeof(T)} % kPageBytes == 0;
+    return g_.transpose_a || crowded;
   }
 
   Packing packing_of(const Task& task) const {
