@@ -281,7 +281,7 @@ KCORE_INLINE void store_gathered(const GatherTile<T>& tile, Vec<T> (&acc)[Rows][
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; ++i) {
 #pragma GCC unroll 2
-      for (int j = 0; j < Vectors; ++j) acc[i][j] = rectify<T>(acc[i][j]);
+      for (int j = 0; j < Vectors; ++j) acc[i][j] = rectify(acc[i][j]);
     }
   }
 #pragma GCC unroll 16

@@ -96,7 +96,7 @@ KCORE_INLINE void filter_pixels(const Filter<T>& f, const T* source_row, T* out_
 #pragma GCC unroll 8
   for (int q = 0; q < Pixels; ++q) {
     Vec<T> value = acc[q] + bias;
-    if (f.activation == Activation::relu) value = rectify<T>(value);
+    if (f.activation == Activation::relu) value = rectify(value);
     Whole ? store(y + q * out_pitch, value) : store_partial(y + q * out_pitch, value, lanes);
   }
 }

@@ -149,6 +149,7 @@ class Blocked {
 
   struct Packing {
     std::int64_t height, block_m;  // of a panel and of a block of A
+    std::int64_t depth;            // of every block but the last, which may be shorter
     bool packs_a, packs_b;
     std::int64_t kept_panels, panel_elements;  // of B: how many are kept, and of each
     std::int64_t a_elements, b_elements;       // of the memory that is packed into
@@ -172,10 +173,6 @@ class Blocked {
             (i + 1) * panels_b_ / grid.across};
   }
 
-  // Of every block but the last, which may be shorter. Blocks have a say in the order of a sum, so
-  // they depend on the product alone.
-  std::int64_t block_depth() const { return balanced(g_.k, kBlockDepth<T>); }
-
   // Rows of A are read where they lie, unless they are pages apart: those of a tile would share a
   // set of the cache, and be too many for it. Columns are gathered into panels.
   bool packs_a() const {
@@ -188,7 +185,8 @@ class Blocked {
     Packing packing{};
     const std::int64_t rows = task.row_end - task.row, panels = task.end - task.first;
     if (rows <= 0) return packing;
-    const std::int64_t depth = block_depth();
+    // Blocks have a say in the order of a sum, so they depend on the product alone.
+    const std::int64_t depth = packing.depth = balanced(g_.k, kBlockDepth<T>);
     const std::int64_t most_rows = kBlockBytes / (depth * std::int64_t{sizeof(T)});
     packing.height = balanced(rows, kBlockRows);
     packing.block_m = rows <= kOneBlock ? rows : balanced(rows, max(most_rows, kBlockRows));
@@ -266,8 +264,8 @@ class Blocked {
     for (std::int64_t jc = first; jc < end; jc += kBlockPanels) {
       const std::int64_t j_end = min(end, jc + kBlockPanels);
       // Every depth has a block, so that c is written even where k is 0.
-      for (std::int64_t pc = 0; pc == 0 || pc < g_.k; pc += block_depth()) {
-        const std::int64_t depth = min(g_.k - pc, block_depth());
+      for (std::int64_t pc = 0; pc == 0 || pc < g_.k; pc += packing.depth) {
+        const std::int64_t depth = min(g_.k - pc, packing.depth);
         // Panel j: null if it is read in place.
         const auto panel = [&](std::int64_t j) -> const T* {
           return g_.prepared != nullptr ? g_.prepared + (j * g_.k + pc) * kCols : packed(j);

@@ -100,7 +100,7 @@ KCORE_INLINE Vec<T> activate(Vec<T> x, Activation activation) {
     case Activation::none:
       break;
     case Activation::relu:
-      return rectify<T>(x);
+      return rectify(x);
     case Activation::sigmoid:
       return sigmoid(x);
     case Activation::tanh:
@@ -154,7 +154,7 @@ KCORE_INLINE void store_tile(const Tile<T>& tile, Vec<T> (&acc)[Rows][Vectors]) 
 #pragma GCC unroll 16
       for (int i = 0; i < Rows; ++i) {
 #pragma GCC unroll 16
-        for (int j = 0; j < Vectors; ++j) acc[i][j] = rectify<T>(acc[i][j]);
+        for (int j = 0; j < Vectors; ++j) acc[i][j] = rectify(acc[i][j]);
       }
     }
 #pragma GCC unroll 16

@@ -114,12 +114,12 @@ void narrow_tile(const GatherTile<T>& tile) {
       for (int j = 0; j < Cols; ++j) columns[j] = acc[i][j];
       Vec<T> sums = sums_of<T>(columns);
       if (tile.bias != nullptr) sums += load_partial(tile.bias, Cols);
-      if (tile.activation == Activation::relu) sums = rectify<T>(sums);
+      if (tile.activation == Activation::relu) sums = rectify(sums);
       store_partial(c, sums, Cols);
     } else {
       for (int j = 0; j < Cols; ++j) {
         const T sum = horizontal_sum<T>(acc[i][j]) + (tile.bias == nullptr ? T(0) : tile.bias[j]);
-        c[j] = tile.activation == Activation::relu && sum < 0 ? T(0) : sum;
+        c[j] = tile.activation == Activation::relu ? rectify(sum) : sum;
       }
     }
     if (tile.activation > Activation::relu) {

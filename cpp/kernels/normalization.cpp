@@ -145,11 +145,11 @@ void normalize(const Blocks& blocks, std::int64_t columns, const T* x, const T* 
           [&](std::int64_t c) {
             const Vec<T> centred = load_ahead(in + c) - load(mean + c);
             const Vec<T> value = centred * load(scale + c) + load(beta + c);
-            store(out + c, relu ? rectify<T>(value) : value);
+            store(out + c, relu ? rectify(value) : value);
           },
           [&](std::int64_t c) {
             const T value = (in[c] - mean[c]) * scale[c] + beta[c];
-            out[c] = relu && value < 0 ? T{0} : value;
+            out[c] = relu ? rectify(value) : value;
           });
     });
   });

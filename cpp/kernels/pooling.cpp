@@ -100,11 +100,6 @@ struct Window {
 };
 
 template <class T>
-KCORE_INLINE T scalar_maximum(T a, T b) {
-  return a > b || a != a ? a : b;
-}
-
-template <class T>
 void max_pool(const Pooling& p, const void* x_data, void* y_data) {
   const std::int64_t row = p.width * p.channels;
   over_rows(p.batch, p.out_height, p.stride_y * row, [&](std::int64_t n, std::int64_t oy) {
@@ -118,14 +113,14 @@ void max_pool(const Pooling& p, const void* x_data, void* y_data) {
           [&](std::int64_t c) {
             Vec<T> best = load(first + c);
             seen.each([&](std::int64_t i, std::int64_t j, std::int64_t) {
-              best = maximum<T>(best, load_ahead(x + i * row + j * p.channels + c));
+              best = maximum(best, load_ahead(x + i * row + j * p.channels + c));
             });
             store(y + c, best);
           },
           [&](std::int64_t c) {
             T best = first[c];
             seen.each([&](std::int64_t i, std::int64_t j, std::int64_t) {
-              best = scalar_maximum(best, x[i * row + j * p.channels + c]);
+              best = maximum(best, x[i * row + j * p.channels + c]);
             });
             y[c] = best;
           });

@@ -99,7 +99,7 @@ struct Largest {
   }
   template <class V>
   KCORE_INLINE V combine(V a, V b) {
-    return a != a ? a : larger_or(a, b);
+    return maximum(a, b);
   }
 };
 
@@ -112,7 +112,7 @@ struct Smallest {
   }
   template <class V>
   KCORE_INLINE V combine(V a, V b) {
-    return a != a ? a : smaller_or(a, b);
+    return minimum(a, b);
   }
 };
 

@@ -184,7 +184,7 @@ void outer_row(const Gemm<T>& g, std::int64_t i) {
     for (int p = 1; p < Depth; ++p) sum += x[p] * load_at(g.b + p * g.b_stride + j);
     if (addend != nullptr) sum += load_at(addend + j);
     if (g.bias != nullptr) sum += load_at(g.bias + j);
-    return relu ? rectify<T>(sum) : sum;
+    return relu ? rectify(sum) : sum;
   };
   std::int64_t j = 0;
   for (; j + width <= g.n; j += width) {

@@ -84,17 +84,10 @@ KCORE_INLINE T row_maximum(const T* x, std::int64_t columns) {
   for_vectors<T>(
       x, columns,
       kLowest<T>, [&](Vec<T> v, std::int64_t, std::int64_t) __attribute__((always_inline)) {
-        best = maximum<T>(best, v);
+        best = maximum(best, v);
       });
-  T lanes[kWidth<T>];
-  std::memcpy(lanes, &best, sizeof(best));
-  for (std::int64_t half = kWidth<T> / 2; half > 0; half /= 2) {
-    for (std::int64_t i = 0; i < half; ++i) {
-      const T a = lanes[i], b = lanes[i + half];
-      lanes[i] = (a > b) | (a != a) ? a : b;
-    }
-  }
-  return lanes[0];
+  return fold_lanes<T>(
+      best, [](Vec<T> a, Vec<T> b) __attribute__((always_inline)) { return maximum(a, b); });
 }
 
 template <class T>
@@ -276,7 +269,7 @@ struct Tile {
 template <class T>
 KCORE_INLINE Vec<T> tile_maximum(const Tile<T>& x, std::int64_t columns) {
   Vec<T> top = splat(kLowest<T>);
-  for (std::int64_t j = 0; j < columns; ++j) top = maximum<T>(top, x.get(j));
+  for (std::int64_t j = 0; j < columns; ++j) top = maximum(top, x.get(j));
   return top;
 }
 

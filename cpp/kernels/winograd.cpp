@@ -322,7 +322,7 @@ void finish_tile(const Product<float>& product, const TilePlace& at, const float
 #pragma GCC unroll 4
       for (int u = 0; u < kOut; ++u) {
         y[u] += offset;
-        if (epilogue.activation == Activation::relu) y[u] = rectify<float>(y[u]);
+        if (epilogue.activation == Activation::relu) y[u] = rectify(y[u]);
       }
       if (epilogue.pooled != nullptr) {
 #pragma GCC unroll 2

@@ -168,6 +168,8 @@ KCORE_INLINE void store_partial(T* p, Vec<T> v, std::int64_t n) {
 template <class T>
 constexpr bool kIsFloat = T(0.5) != 0;
 
+// The following take scalars and vectors alike.
+
 // a where it is larger (smaller), else b: also where either is NaN. One instruction of x86, which
 // compilers don't find.
 template <class V>
@@ -204,20 +206,20 @@ KCORE_INLINE Vec<double> smaller_or(Vec<double> a, Vec<double> b) { return _mm_m
 #endif
 
 // NaN in either operand gives NaN, as NumPy's maximum and minimum.
-template <class T>
-KCORE_INLINE Vec<T> maximum(Vec<T> a, Vec<T> b) {
+template <class V>
+KCORE_INLINE V maximum(V a, V b) {
   return a != a ? a : larger_or(a, b);
 }
 
-template <class T>
-KCORE_INLINE Vec<T> minimum(Vec<T> a, Vec<T> b) {
+template <class V>
+KCORE_INLINE V minimum(V a, V b) {
   return a != a ? a : smaller_or(a, b);
 }
 
 // relu: zero for what is below it.
-template <class T>
-KCORE_INLINE Vec<T> rectify(Vec<T> x) {
-  return larger_or(Vec<T>{}, x);
+template <class V>
+KCORE_INLINE V rectify(V x) {
+  return larger_or(V{}, x);
 }
 
 // The signed integer of as many bytes: what lane numbers of a shuffle are made of.
