@@ -7,6 +7,8 @@
 #include <memory>
 #include <optional>
 
+#include "bindings/arrays.h"
+#include "bindings/run.h"
 #include "kernels/indexing.h"
 #include "program/batches.h"
 #include "program/elementwise.h"
@@ -14,87 +16,17 @@
 #include "simd/isa.h"
 #include "simd/parallel.h"
 
-namespace py = pybind11;
-
 namespace kcore {
 namespace {
-
-py::dtype numpy_dtype(DType dtype) { return py::dtype(dtype_name(dtype)); }
-
-// NumPy's number of each dtype, by which arrays are told apart without making an object.
-int numpy_number(DType dtype) {
-  using Numpy = py::detail::npy_api;
-  switch (dtype) {
-    case DType::boolean:
-      return Numpy::NPY_BOOL_;
-    case DType::uint8:
-      return Numpy::NPY_UINT8_;
-    case DType::int32:
-      return Numpy::NPY_INT32_;
-    case DType::int64:
-      return Numpy::NPY_INT64_;
-    case DType::float32:
-      return Numpy::NPY_FLOAT_;
-    default:
-      return Numpy::NPY_DOUBLE_;
-  }
-}
-
-bool holds(const py::array& array, DType dtype) {
-  const py::dtype held = array.dtype();
-  const char order = held.byteorder();
-  if (held.num() == numpy_number(dtype) && (order == '=' || order == '|')) return true;
-  const auto& api = py::detail::npy_api::get();
-  return api.PyArray_EquivTypes_(held.ptr(), numpy_dtype(dtype).ptr());
-}
-
-// The array's address, if it is exactly such a tensor: dtype, shape, C order, alignment. `rows`
-// stands for the first extent, if it is not negative.
-void* checked_data(py::handle object, DType dtype, const Shape& shape, bool writeable,
-                   const char* what, std::int64_t number = -1, std::int64_t rows = -1) {
-  const auto name = [&] { return number < 0 ? what : what + (" " + std::to_string(number)); };
-  if (!py::isinstance<py::array>(object)) {
-    throw py::type_error(name() + " must be a NumPy array, got " +
-                         std::string(py::str(py::type::of(object))));
-  }
-  const auto array = py::reinterpret_borrow<py::array>(object);
-  bool same_shape = static_cast<std::size_t>(array.ndim()) == shape.size();
-  for (std::size_t i = 0; same_shape && i < shape.size(); ++i) {
-    const std::int64_t wanted = i == 0 && rows >= 0 ? rows : shape[i];
-    same_shape = array.shape(static_cast<py::ssize_t>(i)) == wanted;
-  }
-  if (!same_shape || !holds(array, dtype)) {
-    Shape wanted = shape;
-    if (rows >= 0 && !wanted.empty()) wanted[0] = rows;
-    throw py::value_error(name() + " must be " + dtype_name(dtype) + " of shape " +
-                          to_string(wanted) + ", got " + std::string(py::str(array.dtype())) +
-                          " of shape " + std::string(py::str(array.attr("shape"))));
-  }
-  const int flags = array.flags();
-  const bool aligned = (flags & py::detail::npy_api::NPY_ARRAY_ALIGNED_) != 0;
-  if ((flags & py::array::c_style) == 0 || !aligned) {
-    throw py::value_error(name() + " must be C-contiguous and aligned");
-  }
-  if (writeable && !array.writeable()) throw py::value_error(name() + " is read-only");
-  return const_cast<void*>(array.data());
-}
 
 std::shared_ptr<Storage> make_storage(const std::string& dtype, const Shape& shape) {
   return std::make_shared<Storage>(dtype_from_name(dtype), shape);
 }
 
-// The run that it waits for may need the GIL to end.
-template <class F>
-void without_gil_if_it_waits(const F& f) {
-  if (f(false)) return;
-  const py::gil_scoped_release release;
-  f(true);
-}
-
 py::array read_storage(const Storage& storage) {
-  py::array array(numpy_dtype(storage.dtype()), storage.shape());
-  without_gil_if_it_waits(
-      [&, data = array.mutable_data()](bool wait) { return storage.read(data, wait); });
+  py::array array = new_array(storage.dtype(), storage.shape());
+  PythonCaller caller;
+  storage.read(array.mutable_data(), &caller);
   return array;
 }
 
@@ -102,10 +34,12 @@ Storage::Write checked_write(Storage& storage, py::handle value) {
   return {&storage, checked_data(value, storage.dtype(), storage.shape(), false, "value")};
 }
 
-void write_storage(Storage& storage, py::handle value) {
-  const std::vector<Storage::Write> writes{checked_write(storage, value)};
-  without_gil_if_it_waits([&](bool wait) { return Storage::write(writes, wait); });
+void write(const std::vector<Storage::Write>& writes) {
+  PythonCaller caller;
+  Storage::write(writes, &caller);
 }
+
+void write_storage(Storage& storage, py::handle value) { write({checked_write(storage, value)}); }
 
 void write_storages(const std::vector<std::shared_ptr<Storage>>& storages,
                     const std::vector<py::object>& values) {
@@ -118,15 +52,8 @@ void write_storages(const std::vector<std::shared_ptr<Storage>>& storages,
     if (storages[i] == nullptr) throw py::type_error("a storage is None");
     writes.push_back(checked_write(*storages[i], values[i]));
   }
-  without_gil_if_it_waits([&](bool wait) { return Storage::write(writes, wait); });
+  write(writes);
 }
-
-// A program with its external slots told apart: inputs, which the caller passes, then outputs,
-// which are allocated for it.
-struct Executable {
-  std::shared_ptr<const Program> program;
-  std::size_t inputs;
-};
 
 Buffer make_buffer(py::handle object) {
   const auto fields = py::cast<py::tuple>(object);
@@ -204,52 +131,6 @@ Executable make_executable(const py::sequence& buffers, const py::sequence& inst
           inputs.size()};
 }
 
-// Whether a signal (Ctrl-C) has raised a Python exception; the exception stays set.
-bool signal_pending() {
-  const py::gil_scoped_acquire gil;
-  return PyErr_CheckSignals() != 0;
-}
-
-void check_count(const Executable& self, const py::sequence& inputs) {
-  if (inputs.size() != self.inputs) {
-    throw py::value_error("the program takes " + std::to_string(self.inputs) + " inputs, got " +
-                          std::to_string(inputs.size()));
-  }
-}
-
-py::list run(const Executable& self, const py::sequence& inputs, std::uint64_t seed,
-             std::uint64_t step, const std::optional<py::array>& profile) {
-  const Program& program = *self.program;
-  check_count(self, inputs);
-  const std::size_t count = program.external().size();
-  std::vector<void*> addresses(count);
-  for (std::size_t i = 0; i < self.inputs; ++i) {
-    const Buffer& buffer = program.buffers()[program.external()[i]];
-    addresses[i] = checked_data(py::object(inputs[i]), buffer.dtype, buffer.shape, false, "input",
-                                static_cast<std::int64_t>(i));
-  }
-  py::list outputs;
-  for (std::size_t i = self.inputs; i < count; ++i) {
-    const Buffer& buffer = program.buffers()[program.external()[i]];
-    py::array output(numpy_dtype(buffer.dtype), buffer.shape);
-    addresses[i] = output.mutable_data();
-    outputs.append(std::move(output));
-  }
-  double* seconds = nullptr;
-  if (profile) {
-    seconds = static_cast<double*>(
-        checked_data(*profile, DType::float64,
-                     {static_cast<std::int64_t>(program.instruction_count())}, true, "profile"));
-  }
-  bool finished = false;
-  {
-    const py::gil_scoped_release release;
-    finished = program.run(addresses.data(), seed, step, signal_pending, seconds);
-  }
-  if (!finished) throw py::error_already_set();
-  return outputs;
-}
-
 // A feed, with the arrays that it reads and those that a batch of it is seen through.
 struct RowFeed {
   py::list sources;
@@ -263,11 +144,7 @@ std::unique_ptr<RowFeed> make_feed(const py::list& sources, const std::optional<
   std::int64_t available = -1;
   for (const py::handle item : sources) {
     const auto array = py::cast<py::array>(item);
-    const int flags = array.flags();
-    if ((flags & py::array::c_style) == 0 ||
-        (flags & py::detail::npy_api::NPY_ARRAY_ALIGNED_) == 0) {
-      throw py::value_error("a source must be C-contiguous and aligned");
-    }
+    check_layout(array, "a source");
     if (array.dtype().attr("hasobject").cast<bool>()) {
       throw py::type_error("a source holds Python objects");
     }
@@ -317,9 +194,9 @@ py::tuple run_program_batches(const Executable& self, RowFeed& rows, std::int64_
                               double seconds, std::uint64_t seed, std::uint64_t step,
                               const Storage* position) {
   const Program& program = *self.program;
-  check_count(self, rows.sources);
+  check_count(self, rows.sources.size());
   for (std::size_t i = 0; i < self.inputs; ++i) {
-    const Buffer& buffer = program.buffers()[program.external()[i]];
+    const Buffer& buffer = self.external(i);
     const auto source = py::reinterpret_borrow<py::array>(rows.sources[i]);
     checked_data(source, buffer.dtype, buffer.shape, false, "source", static_cast<std::int64_t>(i),
                  source.shape(0));
@@ -334,17 +211,18 @@ py::tuple run_program_batches(const Executable& self, RowFeed& rows, std::int64_
   BatchRun batch_run{program, *rows.feed, {}, seed, step, position};
   py::list outputs;
   for (std::size_t i = self.inputs; i < program.external().size(); ++i) {
-    const Buffer& buffer = program.buffers()[program.external()[i]];
+    const Buffer& buffer = self.external(i);
     Shape shape = buffer.shape;
     shape.insert(shape.begin(), batches);
-    py::array output(numpy_dtype(buffer.dtype), shape);
+    py::array output = new_array(buffer.dtype, shape);
     batch_run.outputs.push_back(static_cast<std::byte*>(output.mutable_data()));
     outputs.append(std::move(output));
   }
   std::int64_t done = 0;
   {
-    const py::gil_scoped_release release;
-    done = run_batches(batch_run, batches, seconds, signal_pending);
+    PythonCaller caller;
+    caller.release_gil();
+    done = run_batches(batch_run, batches, seconds, caller);
   }
   if (done < 0) throw py::error_already_set();
   return py::make_tuple(done, outputs);
@@ -353,13 +231,6 @@ py::tuple run_program_batches(const Executable& self, RowFeed& rows, std::int64_
 // out[j] = source[indices[j]] for a batch: rows of any dtype that is plain bytes.
 void gather_rows(const py::array& source, const py::array& indices, const py::array& out) {
   const auto& api = py::detail::npy_api::get();
-  const auto check_layout = [](const py::array& array, const std::string& what) {
-    const int flags = array.flags();
-    if ((flags & py::array::c_style) == 0 ||
-        (flags & py::detail::npy_api::NPY_ARRAY_ALIGNED_) == 0) {
-      throw py::value_error(what + " must be C-contiguous and aligned");
-    }
-  };
   check_layout(source, "source");
   check_layout(out, "out");
   if (source.ndim() < 1) throw py::value_error("source must have rows, got a scalar");
@@ -423,12 +294,12 @@ PYBIND11_MODULE(_core, module) {
       .def("read", &read_storage, "A copy of the content.")
       .def("write", &write_storage, py::arg("value"), "Replaces the content.");
 
-  py::class_<Executable>(module, "Program")
+  py::class_<Executable> program(module, "Program", py::is_final());
+  add_run(program);
+  program
       .def(py::init(&make_executable), py::arg("buffers"), py::arg("instructions"),
            py::arg("inputs"), py::arg("outputs"), py::arg("arena_bytes"), py::arg("commit"),
            py::arg("prologue") = 0)
-      .def("run", &run, py::arg("inputs"), py::arg("seed") = 0, py::arg("step") = 0,
-           py::arg("profile") = py::none(), "Runs once; returns a list of new arrays.")
       .def("run_batches", &run_program_batches, py::arg("feed"), py::arg("batches"),
            py::arg("seconds"), py::arg("seed") = 0, py::arg("step") = 0,
            py::arg("position") = py::none(),

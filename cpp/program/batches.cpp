@@ -165,7 +165,7 @@ void Feed::gather_ahead(Ahead& ahead, std::int64_t batches) const {
 }
 
 std::int64_t run_batches(const BatchRun& run, std::int64_t batches, double seconds,
-                         const Program::Interrupted& interrupted) {
+                         Caller& caller) {
   const Program& program = run.program;
   const std::size_t inputs = run.feed.source_count();
   std::vector<void*> addresses(inputs + run.outputs.size());
@@ -177,12 +177,12 @@ std::int64_t run_batches(const BatchRun& run, std::int64_t batches, double secon
       addresses[inputs + i] = run.outputs[i] + batch * program.external_bytes(inputs + i);
     }
     std::uint64_t step = run.step;
-    if (run.position != nullptr) run.position->read(&step, true);
-    if (!program.run(addresses.data(), run.seed, step, interrupted)) return -1;
+    if (run.position != nullptr) run.position->read(&step, &caller);
+    if (!program.run(addresses.data(), run.seed, step, &caller)) return -1;
     const auto now = Clock::now();
-    if (interrupted && now - polled > kInterruptInterval) {
+    if (now - polled > kInterruptInterval) {
       polled = now;
-      if (interrupted()) return -1;
+      if (caller.interrupted()) return -1;
     }
     if (std::chrono::duration<double>(now - start).count() > seconds) return batch + 1;
   }

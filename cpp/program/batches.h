@@ -68,8 +68,7 @@ struct BatchRun {
 };
 
 // Runs on up to `batches` of the feed's batches, until `seconds` have passed. Returns the number of
-// batches done, -1 if `interrupted` ended it.
-std::int64_t run_batches(const BatchRun& run, std::int64_t batches, double seconds,
-                         const Program::Interrupted& interrupted);
+// batches done, -1 if the caller ended it.
+std::int64_t run_batches(const BatchRun& run, std::int64_t batches, double seconds, Caller& caller);
 
 }  // namespace kcore

@@ -13,6 +13,9 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr auto kInterruptInterval = std::chrono::milliseconds(20);
+// A brief program's operations, and bytes read or written.
+constexpr double kBriefFlops = 5e5;
+constexpr std::int64_t kBriefBytes = 64 * 1024;
 constexpr std::size_t kIdleContexts = 4;  // more than this many at once are freed after use
 
 // Also of an empty tensor, the strides must be numbers: extents of zero count as one.
@@ -49,26 +52,25 @@ Storage::Storage(DType dtype, Shape shape)
   if (bytes_ > 0) std::memset(buffer_.data(), 0, bytes_);
 }
 
-bool Storage::read(void* to, bool wait) const {
+void Storage::read(void* to, Caller* caller) const {
   const StorageSet set{{this}, {}};
-  const StorageAccess access(set, wait);
-  if (!access.entered()) return false;
+  StorageAccess access(set, caller);
+  access.unlock();
   if (bytes_ > 0) std::memcpy(to, data(), bytes_);
-  return true;
 }
 
-bool Storage::write(const std::vector<Write>& writes, bool wait) {
+void Storage::write(const std::vector<Write>& writes, Caller* caller) {
   StorageSet set;
   for (const Write& write : writes) set.writes.push_back(write.to);
   std::sort(set.writes.begin(), set.writes.end());
   set.writes.erase(std::unique(set.writes.begin(), set.writes.end()), set.writes.end());
-  StorageAccess access(set, wait);
-  if (!access.entered() || !access.begin_writing(wait)) return false;
+  StorageAccess access(set, caller);
+  access.begin_writing();
+  access.unlock();
   for (const Write& write : writes) {
     if (write.to->bytes_ > 0) std::memcpy(write.to->data(), write.from, write.to->bytes_);
     write.to->note_write();
   }
-  return true;
 }
 
 struct Program::Prepared {
@@ -82,7 +84,12 @@ struct Program::Context {
   AlignedBuffer arena;
   AlignedBuffer workspace;
   std::vector<void*> slots;
+};
+
+// What a run uses of what is prepared, and whether it is the one that adds the operands.
+struct Program::Ready {
   std::shared_ptr<const Prepared> prepared;
+  bool add_operands = false;
 };
 
 Program::Program(std::vector<Buffer> buffers, const std::vector<InstructionSpec>& instructions,
@@ -161,6 +168,8 @@ Program::Program(std::vector<Buffer> buffers, const std::vector<InstructionSpec>
   collect_storages(instructions);
   check_prologue(instructions);
   plan_preparation(instructions);
+  brief_ = takes_microseconds();
+  idle_.reserve(kIdleContexts);
 }
 
 // What the program and those within it read and write, and where it begins to write.
@@ -312,15 +321,26 @@ std::vector<std::shared_ptr<Storage>> Program::all_storages() const {
 
 Program::~Program() = default;
 
-std::unique_ptr<Program::Context> Program::acquire() const {
-  {
-    const std::lock_guard<std::mutex> lock(run_mutex());
-    if (!idle_.empty()) {
-      auto context = std::move(idle_.back());
-      idle_.pop_back();
-      return context;
-    }
+bool Program::takes_microseconds() const {
+  double flops = 0;
+  std::int64_t bytes = 0;
+  for (const auto& instruction : instructions_) {
+    if (instruction->body() != nullptr) return false;
+    flops += instruction->flops();
   }
+  for (const Buffer& buffer : buffers_) bytes += checked_bytes(buffer.dtype, buffer.shape);
+  return flops <= kBriefFlops && bytes <= kBriefBytes;
+}
+
+// A context that no run uses, or null; under run_mutex().
+std::unique_ptr<Program::Context> Program::take_idle() const {
+  if (idle_.empty()) return nullptr;
+  auto context = std::move(idle_.back());
+  idle_.pop_back();
+  return context;
+}
+
+std::unique_ptr<Program::Context> Program::make_context() const {
   auto context = std::make_unique<Context>();
   context->arena = AlignedBuffer(static_cast<std::size_t>(arena_bytes_));
   context->workspace = AlignedBuffer(static_cast<std::size_t>(workspace_bytes_));
@@ -343,32 +363,37 @@ bool Program::up_to_date(const Prepared& prepared) const {
   return true;
 }
 
-// Gives the run what is prepared: as it is, or made by this run.
-void Program::take_prepared(Context& context) const {
-  if (prepared_bytes_ == 0) return;
-  bool operands = false;
-  {
-    const std::lock_guard<std::mutex> lock(run_mutex());
-    if (latest_ != nullptr && up_to_date(*latest_)) {
-      context.prepared = latest_;
-      operands = !latest_->operands && !latest_->claimed;
-      latest_->claimed = true;
-    }
-  }
-  if (context.prepared == nullptr || operands) {
-    std::shared_ptr<Prepared> made = prepare(context, operands);
-    context.prepared = made;
+// What is prepared, if it is still what the storages say; under run_mutex().
+Program::Ready Program::take_prepared() const {
+  Ready ready;
+  if (latest_ == nullptr || !up_to_date(*latest_)) return ready;
+  ready.prepared = latest_;
+  ready.add_operands = !latest_->operands && !latest_->claimed;
+  latest_->claimed = true;
+  return ready;
+}
+
+// Gives the run its external slots, views, and what is prepared: as it is, or made by this run.
+void Program::place(Context& context, void* const* addresses, Ready& ready) const {
+  for (std::size_t i = 0; i < external_.size(); ++i) context.slots[external_[i]] = addresses[i];
+  if (prepared_bytes_ > 0 && (ready.prepared == nullptr || ready.add_operands)) {
+    std::shared_ptr<Prepared> made = prepare(context, ready.add_operands);
+    ready.prepared = made;
     const std::lock_guard<std::mutex> lock(run_mutex());
     latest_.swap(made);
   }
-  place_prepared(context, *context.prepared);
+  if (ready.prepared != nullptr) place_prepared(context, *ready.prepared);
+  place_views(context);
+}
+
+void Program::place_views(Context& context) const {
+  for (const int view : views_) context.slots[view] = context.slots[buffers_[view].base];
 }
 
 void Program::place_prepared(Context& context, const Prepared& prepared) const {
   for (const int slot : prepared_) {
     context.slots[slot] = prepared.memory.data() + buffers_[slot].offset;
   }
-  for (const int view : views_) context.slots[view] = context.slots[buffers_[view].base];
 }
 
 std::shared_ptr<Program::Prepared> Program::prepare(Context& context, bool operands) const {
@@ -378,6 +403,7 @@ std::shared_ptr<Program::Prepared> Program::prepare(Context& context, bool opera
       AlignedBuffer(static_cast<std::size_t>(operands ? prepared_bytes_ : prologue_bytes_));
   made->operands = operands || prepared_bytes_ == prologue_bytes_;
   place_prepared(context, *made);
+  place_views(context);
   const Frame frame{context.slots.data(), context.workspace.data()};
   for (std::size_t i = 0; i < prologue_; ++i) instructions_[i]->run(frame);
   for (std::size_t i = 0; operands && i < instructions_.size(); ++i) {
@@ -387,48 +413,48 @@ std::shared_ptr<Program::Prepared> Program::prepare(Context& context, bool opera
   return made;
 }
 
-void Program::release(std::unique_ptr<Context> context) const {
-  context->prepared.reset();
-  const std::lock_guard<std::mutex> lock(run_mutex());
+bool Program::run(void* const* addresses, std::uint64_t seed, std::uint64_t step, Caller* caller,
+                  double* seconds) const {
+  std::unique_ptr<Context> context;
+  Ready ready;
+  StorageAccess access(storages_, caller);
+  if (first_write_ == prologue_) access.begin_writing();
+  context = take_idle();
+  ready = take_prepared();
+  access.unlock();
+  if (context == nullptr) context = make_context();
+  place(*context, addresses, ready);
+  Frame frame{context->slots.data(), context->workspace.data(), seed, step};
+  const bool finished = run_instructions(frame, ready, access, brief_ ? nullptr : caller, seconds);
+  for (const Storage* storage : storages_.writes) storage->note_write();
+  access.lock();
   if (idle_.size() < kIdleContexts) idle_.push_back(std::move(context));
+  return finished;
 }
 
-bool Program::run(void* const* addresses, std::uint64_t seed, std::uint64_t step,
-                  const Interrupted& interrupted, double* seconds) const {
-  StorageAccess access(storages_);
-  auto context = acquire();
-  for (std::size_t i = 0; i < external_.size(); ++i) context->slots[external_[i]] = addresses[i];
-  for (const int view : views_) context->slots[view] = context->slots[buffers_[view].base];
-  take_prepared(*context);
-  Frame frame{context->slots.data(), context->workspace.data(), seed, step};
-  const std::byte* operands = context->prepared != nullptr && context->prepared->operands
-                                  ? context->prepared->memory.data()
-                                  : nullptr;
-  const bool watched = interrupted || seconds != nullptr;
+bool Program::run_instructions(Frame& frame, const Ready& ready, StorageAccess& access,
+                               Caller* caller, double* seconds) const {
+  const bool has_operands = ready.prepared != nullptr && ready.prepared->operands;
+  const std::byte* operands = has_operands ? ready.prepared->memory.data() : nullptr;
+  const bool watched = caller != nullptr || seconds != nullptr;
   auto last = watched ? Clock::now() : Clock::time_point();
   auto polled = last;
-  bool finished = true;
   if (seconds != nullptr) std::fill_n(seconds, prologue_, 0.0);
   for (std::size_t i = prologue_; i < instructions_.size(); ++i) {
     if (i == first_write_) access.begin_writing();
     frame.prepared =
-        operands != nullptr && operand_offsets_[i] >= 0 ? operands + operand_offsets_[i] : nullptr;
+        has_operands && operand_offsets_[i] >= 0 ? operands + operand_offsets_[i] : nullptr;
     instructions_[i]->run(frame);
     if (!watched) continue;
     const auto now = Clock::now();
     if (seconds != nullptr) seconds[i] = std::chrono::duration<double>(now - last).count();
     last = now;
-    if (interrupted && i + 1 < commit_ && now - polled > kInterruptInterval) {
+    if (caller != nullptr && i + 1 < commit_ && now - polled > kInterruptInterval) {
       polled = now;
-      if (interrupted()) {
-        finished = false;
-        break;
-      }
+      if (caller->interrupted()) return false;
     }
   }
-  for (const Storage* storage : storages_.writes) storage->note_write();
-  release(std::move(context));
-  return finished;
+  return true;
 }
 
 }  // namespace kcore

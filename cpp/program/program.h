@@ -1,8 +1,6 @@
 // A program: a flat list of instructions over planned buffers, and the way to run it.
 #pragma once
 
-#include <functional>
-
 #include "program/instruction.h"
 #include "program/storage_access.h"
 #include "simd/aligned.h"
@@ -19,14 +17,13 @@ class Storage {
   std::size_t bytes() const { return bytes_; }
   std::byte* data() const { return buffer_.data(); }
 
-  // Copies the content out, or those of several in together, once no run is in the way. False, with
-  // nothing done, if that means to wait and `wait` is false.
-  bool read(void* to, bool wait) const;
+  // Copies the content out, or those of several in together, once no run is in the way.
+  void read(void* to, Caller* caller = nullptr) const;
   struct Write {
     Storage* to;
     const void* from;
   };
-  static bool write(const std::vector<Write>& writes, bool wait);
+  static void write(const std::vector<Write>& writes, Caller* caller = nullptr);
 
   StorageTraffic& traffic() const { return traffic_; }
 
@@ -90,16 +87,15 @@ class Program {
           std::int64_t prologue = 0);
   ~Program();
 
-  // Called between instructions, at most every few milliseconds, until the first one that may
-  // write to storage; a true result ends the run, and run() returns false.
-  using Interrupted = std::function<bool()>;
+  // Runs every instruction; false if the caller ended it. Any number of threads may call it at
+  // once; it waits for runs that write what it reads or writes.
+  // `addresses`: one for each external slot. `caller`: may be null. `seconds`: if not null, one
+  // time per instruction, 0 for the prologue.
+  bool run(void* const* addresses, std::uint64_t seed, std::uint64_t step, Caller* caller,
+           double* seconds = nullptr) const;
 
-  // Runs every instruction. Any number of threads may call it at once; it waits for runs that
-  // write what it reads or writes.
-  // `addresses`: one for each external slot. `seconds`: if not null, one time per instruction, 0
-  // for the prologue.
-  bool run(void* const* addresses, std::uint64_t seed, std::uint64_t step,
-           const Interrupted& interrupted, double* seconds = nullptr) const;
+  // Whether a run takes some microseconds: it doesn't ask its caller whether it shall go on.
+  bool brief() const { return brief_; }
 
   const std::vector<Buffer>& buffers() const { return buffers_; }
   const std::vector<int>& external() const { return external_; }
@@ -113,8 +109,9 @@ class Program {
  private:
   struct Context;
   struct Prepared;
-  std::unique_ptr<Context> acquire() const;
-  void release(std::unique_ptr<Context> context) const;
+  struct Ready;
+  std::unique_ptr<Context> take_idle() const;
+  std::unique_ptr<Context> make_context() const;
   void collect_storages(const std::vector<InstructionSpec>& instructions);
   void check_overlaps(const std::vector<InstructionSpec>& instructions) const;
   void check_prologue(const std::vector<InstructionSpec>& instructions) const;
@@ -123,9 +120,14 @@ class Program {
   bool overlap(int one, int other) const;
   bool lasting(int slot) const;
   bool up_to_date(const Prepared& prepared) const;
-  void take_prepared(Context& context) const;
+  Ready take_prepared() const;
+  void place(Context& context, void* const* addresses, Ready& ready) const;
   void place_prepared(Context& context, const Prepared& prepared) const;
+  void place_views(Context& context) const;
   std::shared_ptr<Prepared> prepare(Context& context, bool operands) const;
+  bool run_instructions(Frame& frame, const Ready& ready, StorageAccess& access, Caller* caller,
+                        double* seconds) const;
+  bool takes_microseconds() const;
 
   std::vector<Buffer> buffers_;
   std::vector<std::unique_ptr<Instruction>> instructions_;
@@ -141,6 +143,7 @@ class Program {
   std::vector<const Storage*> sources_;        // of what is prepared
   std::vector<std::int64_t> operand_offsets_;  // of each instruction's prepared operand, or -1
   std::int64_t prologue_bytes_ = 0, prepared_bytes_ = 0;
+  bool brief_ = false;
   // Guarded by run_mutex().
   mutable std::vector<std::unique_ptr<Context>> idle_;
   mutable std::shared_ptr<Prepared> latest_;

@@ -70,55 +70,59 @@ void count(const StorageSet& set, int change) {
   }
 }
 
-template <class Predicate>
-void wait_until(std::unique_lock<std::mutex>& lock, const Predicate& predicate) {
-  Shared* shared = shared_of_this_process();
-  ++shared->waiting;
-  shared->changed.wait(lock, predicate);
-  --shared->waiting;
-}
-
 }  // namespace
 
 std::mutex& run_mutex() { return shared_of_this_process()->mutex; }
 
-StorageAccess::StorageAccess(const StorageSet& set, bool wait) : set_(set), nested_(depth > 0) {
-  ++depth;
-  if (nested_) return;
-  std::unique_lock<std::mutex> lock(run_mutex());
-  if (!may_enter(set_)) {
-    if (!wait) {
-      entered_ = false;
-      return;
-    }
-    wait_until(lock, [&] { return may_enter(set_); });
+StorageAccess::StorageAccess(const StorageSet& set, Caller* caller)
+    : set_(set), caller_(caller), nested_(depth > 0), lock_(run_mutex()) {
+  if (!nested_) {
+    if (!may_enter(set_)) wait_until([&] { return may_enter(set_); });
+    count(set_, 1);
+    for (const Storage* storage : set_.writes) traffic(storage).claimed = true;
   }
-  count(set_, 1);
-  for (const Storage* storage : set_.writes) traffic(storage).claimed = true;
+  ++depth;
 }
 
-bool StorageAccess::begin_writing(bool wait) {
-  if (nested_) return true;
+// The mutex of this process: the run may have begun in its parent.
+void StorageAccess::lock() { lock_ = std::unique_lock<std::mutex>(run_mutex()); }
+
+template <class Predicate>
+void StorageAccess::wait_until(const Predicate& predicate) {
+  if (caller_ != nullptr) {
+    unlock();
+    caller_->before_waiting();
+    lock();
+  }
+  Shared* shared = shared_of_this_process();
+  ++shared->waiting;
+  shared->changed.wait(lock_, predicate);
+  --shared->waiting;
+}
+
+void StorageAccess::begin_writing() {
+  if (nested_ || writing_) return;
+  const bool held = lock_.owns_lock();
+  if (!held) lock();
   const auto no_readers = [&] {
     return all_of(set_.writes, [](const StorageTraffic& t) { return t.readers == 0; });
   };
-  std::unique_lock<std::mutex> lock(run_mutex());
-  if (!wait && !no_readers()) return false;
   for (const Storage* storage : set_.writes) traffic(storage).closed = true;
-  if (!no_readers()) wait_until(lock, no_readers);
-  return true;
+  if (!no_readers()) wait_until(no_readers);
+  writing_ = true;
+  if (!held) unlock();
 }
 
 StorageAccess::~StorageAccess() {
   --depth;
-  if (nested_ || !entered_) return;
-  Shared* shared = shared_of_this_process();
-  const std::lock_guard<std::mutex> lock(shared->mutex);
+  if (nested_) return;
+  if (!lock_.owns_lock()) lock();
   count(set_, -1);
   for (const Storage* storage : set_.writes) {
     traffic(storage).claimed = false;
     traffic(storage).closed = false;
   }
+  Shared* shared = shared_of_this_process();
   if (shared->waiting > 0) shared->changed.notify_all();
 }
 

@@ -24,27 +24,49 @@ struct StorageTraffic {
   bool closed = false;      // ... and does now, or as soon as the readers have left
 };
 
+// What a run asks of whoever called it.
+class Caller {
+ public:
+  // Called between instructions, at most every few milliseconds, until the first one that may write
+  // to storage: true ends the run.
+  virtual bool interrupted() = 0;
+  // Called, perhaps more than once, before the run waits for another: that one may need a lock that
+  // the caller holds.
+  virtual void before_waiting() = 0;
+
+ protected:
+  ~Caller() = default;
+};
+
 // One run's right to its storages, for as long as this lives. Nobody writes what it reads, and
 // nobody else writes what it writes; from begin_writing() on nobody else reads that either.
 //
 // It can't deadlock: all is entered at once, holding nothing; what waits in begin_writing() waits
 // for runs that write nothing, and those don't wait. Within another run on the same thread (the
 // body of a loop; a signal handler) it does nothing, as it would wait for itself.
+//
+// When made it holds run_mutex(), for whatever else the run begins with; likewise at the end, if
+// lock() has been called.
 class StorageAccess {
  public:
-  explicit StorageAccess(const StorageSet& set, bool wait = true);
+  explicit StorageAccess(const StorageSet& set, Caller* caller = nullptr);
   ~StorageAccess();
   StorageAccess(const StorageAccess&) = delete;
   StorageAccess& operator=(const StorageAccess&) = delete;
 
-  // False if it would have had to wait and must not.
-  bool entered() const { return entered_; }
-  bool begin_writing(bool wait = true);
+  void lock();
+  void unlock() { lock_.unlock(); }
+  void begin_writing();
 
  private:
+  template <class Predicate>
+  void wait_until(const Predicate& predicate);
+
   const StorageSet& set_;
+  Caller* const caller_;
   const bool nested_;
-  bool entered_ = true;
+  bool writing_ = false;
+  std::unique_lock<std::mutex> lock_;
 };
 
 // The one lock of all that runs share, held for moments only, and by nobody when a process forks.
