@@ -57,21 +57,10 @@ class Row:
         return self.bytes + getattr(self.ours, "fresh", 0)
 
 
-@dataclass
-class Kernel:
-    """A compiled program and its inputs; ``fresh`` are the bytes of its outputs."""
-
-    program: _core.Program
-    inputs: list[np.ndarray]
-    fresh: int
-
-    def __call__(self) -> object:
-        return self.program.run(self.inputs)
-
-
 def program(instruction: str, inputs: list[np.ndarray], outputs: list[tuple], **attributes) -> Callable:
-    """One instruction whose outputs live in native storage; returns the call that runs it. The inputs are
-    the caller's: nothing that is made of them is kept from one call to the next."""
+    """One instruction whose outputs live in native storage; returns the call that runs it, with the bytes of its
+    outputs as ``fresh``. The inputs are the caller's: nothing that is made of them is kept from one call to the
+    next."""
     inputs = [np.ascontiguousarray(x) for x in inputs]
     buffers: list[tuple] = [("external", x.dtype.name, x.shape, None) for x in inputs]
     for shape, dtype in outputs:
@@ -79,8 +68,9 @@ def program(instruction: str, inputs: list[np.ndarray], outputs: list[tuple], **
     slots = list(range(len(buffers)))
     ins, outs = slots[: len(inputs)], slots[len(inputs) :]
     compiled = _core.Program(buffers, [(instruction, ins, outs, attributes)], ins, [], 0, 0)
-    fresh = sum(math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in outputs)
-    return Kernel(compiled, inputs, fresh)
+    call = partial(compiled.run, inputs)
+    call.fresh = sum(math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in outputs)
+    return call
 
 
 def load_peers(names: list[str], threads: int) -> dict[str, ModuleType]:

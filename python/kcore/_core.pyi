@@ -1,7 +1,7 @@
 """The native extension."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 
@@ -16,6 +16,7 @@ class Storage:
     def read(self) -> np.ndarray: ...
     def write(self, value: np.ndarray) -> None: ...
 
+@final
 class Program:
     def __init__(
         self,
@@ -28,8 +29,9 @@ class Program:
         prologue: int = 0,
     ) -> None: ...
     def run(
-        self, inputs: Sequence[np.ndarray], seed: int = 0, step: int = 0, profile: np.ndarray | None = None
+        self, inputs: Sequence[np.ndarray], seed: int = 0, step: int = 0, profile: np.ndarray | None = None, /
     ) -> list[np.ndarray]: ...
+    def takes(self, inputs: Sequence[Any], /) -> bool: ...
     def run_batches(
         self,
         feed: Feed,

@@ -141,7 +141,15 @@ def test_run_refuses_what_does_not_fit():
         1,
     )
     good = np.zeros((2, 3), "float32")
-    program.run([good])
+    for inputs in ([good], (good,), iter([good])):
+        (result,) = program.run(inputs)
+        assert result.shape == (2, 3)
+        assert result.dtype == "float32"
+    assert program.takes([good])
+    assert program.takes((good,))
+    assert not program.takes([good, good])
+    assert not program.takes([])
+    assert not program.takes(good)
     for bad, error, message in [
         (good.astype("float64"), ValueError, r"input 0 must be float32 of shape \(2, 3\), got float64"),
         (good[:, :2], ValueError, "shape"),
@@ -154,8 +162,39 @@ def test_run_refuses_what_does_not_fit():
     ]:
         with pytest.raises(error, match=message):
             program.run([bad])
-    with pytest.raises(ValueError, match="takes 1 inputs, got 2"):
-        program.run([good, good])
+        assert not program.takes([bad])
+    for arguments, error, message in [
+        (([good, good],), ValueError, "takes 1 inputs, got 2"),
+        ((), TypeError, "run takes 1 to 4 arguments, got 0"),
+        (([good], 0, 0, None, 0), TypeError, "run takes 1 to 4 arguments, got 5"),
+        ((5,), TypeError, "not iterable"),
+        (([good], 0.5), TypeError, "float"),
+        (([good], -1), OverflowError, "negative"),
+        (([good], 0, 1 << 64), OverflowError, "too (big|large)"),
+        (([good], 0, 0, np.zeros(2)), ValueError, r"profile must be float64 of shape \(1,\)"),
+        (([good], 0, 0, np.frombuffer(bytes(8))), ValueError, "profile is read-only"),
+    ]:
+        with pytest.raises(error, match=message):
+            program.run(*arguments)
+
+
+def test_what_is_no_program_does_not_run():
+    with pytest.raises(TypeError, match="__init__ has not been called"):
+        _core.Program.__new__(_core.Program).run([])
+    with pytest.raises(TypeError, match="not an acceptable base type"):
+        type("Inherited", (_core.Program,), {})
+    with pytest.raises(TypeError, match="apply to a"):
+        _core.Program.run(5, [])
+
+
+def test_many_inputs():
+    """More than a run has room for without an allocation."""
+    count = 40
+    buffers = [("external", "float32", (3,), None)] * (count + 1)
+    program = _core.Program(
+        buffers, [("concatenate", [0, 1], [2], {"axis": 0})] * 0, list(range(count)), [count], 0, 0
+    )
+    assert program.run([np.zeros(3, "float32")] * count)[0].shape == (3,)
 
 
 NEGATE = {"ops": ["negative"], "args": [0, -1, -1], "constants": [], "constant_dtypes": [], "stores": [1]}

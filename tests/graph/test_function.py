@@ -31,6 +31,27 @@ def test_programs_are_cached_by_shape_and_the_cache_is_bounded():
     assert len(f._programs) <= 64
 
 
+def test_again_runs_what_it_ran_last_and_nothing_else():
+    x = placeholder((None, 2))
+    f = Function([x], [switch(learning_phase(), x * 2.0, x * 3.0)])
+    one, two = np.ones((1, 2), "float32"), np.ones((2, 2), "float32")
+    assert f.again([one]) is None
+    f([one])
+    np.testing.assert_array_equal(f.again([one])[0], 3 * one)
+    for inputs, training in [
+        ([one], True),
+        ([two], False),
+        ([one.astype("float64")], False),
+        ([one.tolist()], False),
+        ([np.ones((4, 2), "float32")[::4][:, ::-1]], False),
+        ([one, one], False),
+    ]:
+        assert f.again(inputs, training) is None
+    f([two], training=True)
+    assert f.again([two]) is None
+    np.testing.assert_array_equal(f.again([two], training=True)[0], 2 * two)
+
+
 def test_phase_selects_a_branch_and_the_other_costs_nothing():
     x = placeholder((2,))
     f = Function([x], [switch(learning_phase(), x * 3.0, ops.exp(x))])

@@ -97,6 +97,22 @@ def test_a_loop_reads_a_variable():
     assert_one_value(*loop([zeros]), np.array(3 * STEPS))
 
 
+def test_a_brief_run_that_waits_lets_a_long_one_end():
+    """The long one asks for signals now and then, for which it needs the lock that a brief one keeps."""
+    w, few = Variable(np.full((300, 300), 1e-3, "float32")), Variable(np.zeros(3, "float32"))
+    y = w * 1.0
+    for _ in range(100):
+        y = ops.tanh(ops.matmul(y, w))
+    long = Function([], [ops.sum(y) * 0.0 + few])
+    brief = Function([], [few], [(few, few + 1.0)])
+    done = threading.Event()
+    together(
+        ending(done, lambda: [assert_one_value(*long([])) for _ in range(5)]),
+        *[until(done, lambda: assert_one_value(*brief([])))] * 2,
+        until(done, lambda: assert_one_value(few.numpy())),
+    )
+
+
 def long_run(n=700):
     """A function that takes a while, of a variable."""
     w = Variable(np.full((n, n), 1e-3, "float32"))

@@ -250,6 +250,23 @@ def test_single_batches():
     assert set(model.train_on_batch(x, y, return_dict=True)) == {"loss", "accuracy"}
 
 
+def test_single_batches_like_the_last_one_give_the_same_bits():
+    x, labels = classes(32)
+    x, y = x.astype("float32"), to_categorical(labels, 3).astype("float32")
+    results = []
+    for as_given in (lambda a: a, lambda a: [a], lambda a: a.astype("float64")):
+        model = classifier()
+        model.set_weights([np.full(w.shape, 0.1, w.dtype) for w in model.get_weights()])
+        found = [
+            model.train_on_batch(as_given(a), as_given(b)) for a, b in [(x, y)] * 3 + [(x[:7], y[:7])] * 2
+        ]
+        found += [model.test_on_batch(as_given(x), as_given(y)) for _ in range(2)]
+        found.append(model.train_on_batch(as_given(x), as_given(y), sample_weight=np.full(32, 0.5)))
+        found += [model.train_on_batch(as_given(x), as_given(y)) for _ in range(2)]
+        results.append((found, model.predict_on_batch(as_given(x)).tolist()))
+    assert results[0] == results[1] == results[2]
+
+
 def test_predict_classes_and_proba():
     x, labels = classes()
     model = classifier("sparse_categorical_crossentropy")
@@ -410,6 +427,7 @@ def test_errors_of_data():
     model.compile("sgd", "mse")
     x, y = np.zeros((4, 3)), np.zeros((4, 2))
     before = model.get_weights()
+    model.predict(x)  # what follows could go the quick way of what is like it
     for wrong, message in [
         (lambda: model.fit(x, y[:3], verbose=0), "Found 4 input samples and 3 target samples"),
         (
@@ -427,6 +445,10 @@ def test_errors_of_data():
         (lambda: model.fit(x, y, validation_data=x, verbose=0), "validation_data"),
         (lambda: model.fit(np.array([["a"] * 3] * 4), y, verbose=0), "numbers are needed"),
         (lambda: model.predict(np.zeros((2, 3, 4))), "2 dimensions"),
+        (lambda: model.predict(np.array(1.0)), "first_input is a single number"),
+        (lambda: model.predict_on_batch(np.array(1.0)), "first_input is a single number"),
+        (lambda: model.predict(x.astype("float32"), batch_size=0), "batch_size"),
+        (lambda: model.predict(x.astype("float32")[:0]), "no samples"),
         (lambda: model.fit(x, y, sample_weight=np.ones(3), verbose=0), "sample"),
     ]:
         with pytest.raises(ValueError, match=message):

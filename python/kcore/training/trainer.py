@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -323,8 +324,8 @@ class Trainer(Network):
 
         Any number of threads may call it at once.
         """
-        if type(x) is np.ndarray and not verbose and callbacks is None and steps is None:
-            quick = self._predict_one_batch(x, batch_size)
+        if not verbose and callbacks is None and steps is None:
+            quick = self._predict_one_batch(x, 32 if batch_size is None else batch_size)
             if quick is not None:
                 return quick
         return loops.predict(
@@ -332,20 +333,24 @@ class Trainer(Network):
             max_queue_size=max_queue_size, workers=workers, use_multiprocessing=use_multiprocessing,
         )  # fmt: skip
 
-    def _predict_one_batch(self, x: np.ndarray, batch_size: int | None) -> Any:
-        """The prediction of what fits into one batch as it is; ``None`` where the long way is needed."""
+    def _predict_one_batch(self, x: Any, batch_size: float = math.inf) -> Any:
+        """The prediction of an array that fits into one batch as it is; ``None`` where the long way is needed."""
         function = self._predict_function
-        if function is None or len(self.inputs) != 1:
+        if function is None or type(x) is not np.ndarray or x.ndim == 0 or not 0 < len(x) <= batch_size:
             return None
-        shape = self.inputs[0].shape
-        if not 0 < len(x) <= (batch_size or 32) or x.ndim != len(shape) or x.dtype.kind not in "biuf":
-            return None
-        if (shape[0] is not None and shape[0] != len(x)) or any(
-            s is not None and s != d for s, d in zip(shape[1:], x.shape[1:], strict=True)
-        ):
-            return None
-        outputs = function([x])
+        outputs = function.again([x])
+        if outputs is None:
+            if not self._is_input(x):
+                return None
+            outputs = function([x])
         return outputs[0] if len(outputs) == 1 else outputs
+
+    def _is_input(self, x: np.ndarray) -> bool:
+        """Whether the array is the model's one input as it is, apart from its dtype."""
+        if len(self.inputs) != 1 or x.dtype.kind not in "biuf":
+            return False
+        shape = self.inputs[0].shape
+        return x.ndim == len(shape) and all(s is None or s == d for s, d in zip(shape, x.shape, strict=True))
 
     # Single batches.
 
@@ -381,11 +386,19 @@ class Trainer(Network):
     def _on_batch(
         self, x: Any, y: Any, sample_weight: Any, class_weight: Any, train: bool, return_dict: bool
     ) -> Any:
-        batch = self._one_batch(x, y, sample_weight, class_weight)
-        results = self.run_step(batch, train)
+        weighted = sample_weight is not None or class_weight is not None
+        results = None if weighted else self._step_again(x, y, train)
+        if results is None:
+            results = self.run_step(self._one_batch(x, y, sample_weight, class_weight), train)
         if return_dict:
             return dict(zip(self.metrics_names, results, strict=True))
         return results[0] if len(results) == 1 else results
+
+    def _step_again(self, x: Any, y: Any, train: bool) -> list[float] | None:
+        """The scalars of one step, if it is on arrays like those of the last one; else ``None``."""
+        step = self._steps.get((train, y.ndim, None)) if type(y) is np.ndarray else None
+        scalars = None if step is None else step.function.again([x, y], train)
+        return None if scalars is None else scalars[0].tolist()
 
     def _one_batch(self, x: Any, y: Any, sample_weight: Any, class_weight: Any) -> tuple:
         self._require_inputs(x)
@@ -403,10 +416,9 @@ class Trainer(Network):
 
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch."""
-        if type(x) is np.ndarray and x.ndim > 0:
-            quick = self._predict_one_batch(x, len(x))
-            if quick is not None:
-                return quick
+        quick = self._predict_one_batch(x)
+        if quick is not None:
+            return quick
         self._require_inputs(x)
         inputs = standardize(x, self._input_specs(), "input")
         check_lengths(inputs, [])
