@@ -8,6 +8,7 @@
 
 #include <math.h>
 
+#include "simd/pieces.h"
 #include "simd/vec.h"
 
 namespace kcore::KCORE_ISA_NAMESPACE {
@@ -85,7 +86,20 @@ KCORE_INLINE Doubles absolute(Doubles x) {
   return reinterpret_cast<Doubles>(reinterpret_cast<Longs>(x) & 0x7fffffffffffffffLL);
 }
 
-// |x| with the sign of s, for x >= 0.
+// |x| with the sign of s, where x is not negative or has that sign already.
+#if defined(__AVX512F__)
+KCORE_INLINE Floats with_sign(Floats x, Floats s) {
+  return reinterpret_cast<Floats>(
+      _mm512_ternarylogic_epi32(reinterpret_cast<__m512i>(x), reinterpret_cast<__m512i>(s),
+                                _mm512_set1_epi32(-0x7fffffff - 1), 0xf8));
+}
+
+KCORE_INLINE Doubles with_sign(Doubles x, Doubles s) {
+  return reinterpret_cast<Doubles>(
+      _mm512_ternarylogic_epi64(reinterpret_cast<__m512i>(x), reinterpret_cast<__m512i>(s),
+                                _mm512_set1_epi64(-0x7fffffffffffffffLL - 1), 0xf8));
+}
+#else
 KCORE_INLINE Floats with_sign(Floats x, Floats s) {
   return reinterpret_cast<Floats>(reinterpret_cast<Ints>(x) |
                                   (reinterpret_cast<Ints>(s) & (-0x7fffffff - 1)));
@@ -95,6 +109,7 @@ KCORE_INLINE Doubles with_sign(Doubles x, Doubles s) {
   return reinterpret_cast<Doubles>(reinterpret_cast<Longs>(x) |
                                    (reinterpret_cast<Longs>(s) & (-0x7fffffffffffffffLL - 1)));
 }
+#endif
 
 KCORE_INLINE Floats square_root(Floats x) {
   return lanes<float>(x, [](float v) { return __builtin_sqrtf(v); });
@@ -118,7 +133,7 @@ struct Format<float> {
   static constexpr int kMantissa = 23;
   static constexpr Bits kBias = 127, kRoundBits = 0x4b400000u;
   static constexpr float kRound = 12582912.0f;
-  static constexpr float kLn2 = 0.693359375f, kLn2Low = -2.12194440e-4f;
+  static constexpr float kLn2 = 0.693145751953125f, kLn2Low = 1.428606820e-06f;
   static constexpr float kLog2e = 1.44269504f, kLog2eLow = 1.925962991e-08f;
   static constexpr float kLog10e = 4.342944819e-01f, kLog10eLow = -1.010305005e-08f;
   static constexpr float kLog10Of2 = 3.010253906e-01f, kLog10Of2Low = 4.605038981e-06f;
@@ -133,6 +148,11 @@ struct Format<float> {
   // (sinh(x) - x) / x^3, of x^2, on [0, 1]
   static constexpr float kSinh[] = {2.816640517e-06f, 1.983622933e-04f, 8.333349600e-03f,
                                     1.666666716e-01f};
+  // log1p(x) / x on [0, 1], of x - kLog1pCentre, where its rounding is near exact
+  static constexpr float kLog1pCentre = 0.3984375f;
+  static constexpr float kLog1p[] = {
+      -3.185582813e-03f, 8.215738460e-03f,  -1.227216329e-02f, 1.818585210e-02f,  -2.942817286e-02f,
+      4.916183650e-02f,  -8.496453613e-02f, 1.557357162e-01f,  -3.177231550e-01f, 8.416766524e-01f};
 };
 
 template <>
@@ -158,6 +178,15 @@ struct Format<double> {
                                      2.50521233048311280e-08, 2.75573191560103635e-06,
                                      1.98412698414351740e-04, 8.33333333333314413e-03,
                                      1.66666666666666685e-01};
+  static constexpr double kLog1pCentre = 0.5;
+  static constexpr double kLog1p[] = {
+      2.50419373868002409e-05,  -3.83905290042924755e-05, 2.75242718080863968e-05,
+      -4.47950665215839097e-05, 8.97328252825238391e-05,  -1.42116681825891095e-04,
+      2.21074343471154572e-04,  -3.54815941116442776e-04, 5.73065424326860747e-04,
+      -9.28858165289464261e-04, 1.51538282108674744e-03,  -2.49184112254028593e-03,
+      4.13617912203639859e-03,  -6.94539497914398955e-03, 1.18337921096494294e-02,
+      -2.05488119189910605e-02, 3.66118545231582868e-02,  -6.76886433109661345e-02,
+      1.32609753754202891e-01,  -2.88527099099323892e-01, 8.10930216216328770e-01};
 };
 
 template <class T>
@@ -197,11 +226,6 @@ KCORE_INLINE BitsOf<T> integer(Vec<T> sum) {
   return bits<T>(sum) - Format<T>::kRoundBits;
 }
 
-template <class T>
-KCORE_INLINE Vec<T> power_of_two(BitsOf<T> k) {
-  return reinterpret_cast<Vec<T>>((k + Format<T>::kBias) << Format<T>::kMantissa);
-}
-
 // y * 2^n, rounded once, for integers n.
 template <class T>
 KCORE_INLINE Vec<T> scale(Vec<T> y, Vec<T> n) {
@@ -218,7 +242,20 @@ KCORE_INLINE Vec<T> scale(Vec<T> y, Vec<T> n) {
   constexpr auto kBias = Format<T>::kBias;
   const BitsOf<T> k = integer<T>(n + Format<T>::kRound);
   const BitsOf<T> half = ((k + 2 * kBias) >> 1) - kBias;
-  return y * power_of_two<T>(half) * power_of_two<T>(k - half);
+  const auto power = [](BitsOf<T> i) __attribute__((always_inline)) {
+    return reinterpret_cast<Vec<T>>((i + kBias) << Format<T>::kMantissa);
+  };
+  return y * power(half) * power(k - half);
+#endif
+}
+
+// factor * 2^n of a sum n + kRound, where that and 2^n are normal numbers.
+template <class T>
+KCORE_INLINE Vec<T> power_of_two(Vec<T> sum, T factor = 1) {
+#if defined(__AVX512F__)
+  return scale<T>(splat(factor), sum - Format<T>::kRound);
+#else
+  return reinterpret_cast<Vec<T>>(bits<T>(splat(factor)) + (bits<T>(sum) << Format<T>::kMantissa));
 #endif
 }
 
@@ -228,14 +265,20 @@ struct Exponential {
   Vec<T> y, n;
 };
 
+// For x between kExpLow and kExpHigh, or NaN.
 template <class T>
-KCORE_INLINE Exponential<T> exponential(Vec<T> x) {
+KCORE_INLINE Exponential<T> exponential_between(Vec<T> x) {
   using F = Format<T>;
-  x = x > F::kExpHigh ? splat(F::kExpHigh) : x;
-  x = x < F::kExpLow ? splat(F::kExpLow) : x;
   const Vec<T> n = (x * F::kLog2e + F::kRound) - F::kRound;
   const Vec<T> r = (x - n * F::kLn2) - n * F::kLn2Low;
   return {(r * r * polynomial<T>(r, F::kExp) + r) + T(1), n};
+}
+
+template <class T>
+KCORE_INLINE Exponential<T> exponential(Vec<T> x) {
+  using F = Format<T>;
+  const Vec<T> below = smaller_or(splat(F::kExpHigh), x);
+  return exponential_between<T>(larger_or(splat(F::kExpLow), below));
 }
 
 template <class T>
@@ -244,61 +287,122 @@ KCORE_INLINE Vec<T> exp(Vec<T> x) {
   return scale<T>(e.y, e.n);
 }
 
-// For x between kExpm1Low and kExpm1High.
+// exp(-|x|)
 template <class T>
-KCORE_INLINE Vec<T> expm1_between(Vec<T> x) {
+KCORE_INLINE Vec<T> exp_of_negative(Vec<T> x) {
+  const Vec<T> above = larger_or(splat(Format<T>::kExpLow), -absolute(x));
+  const Exponential<T> e = exponential_between<T>(above);
+  return scale<T>(e.y, e.n);
+}
+
+// e^x = (1 + p) * 2^n, `sum` being n + kRound.
+template <class T>
+struct Expm1 {
+  Vec<T> p, sum;
+};
+
+// For x between kExpm1Low and kExpm1High, or NaN.
+
+template <class T>
+KCORE_INLINE Expm1<T> expm1_parts(Vec<T> x) {
   using F = Format<T>;
-  const Vec<T> t = x * F::kLog2e + F::kRound;
-  const Vec<T> n = t - F::kRound;
+  const Vec<T> sum = x * F::kLog2e + F::kRound, n = sum - F::kRound;
   const Vec<T> r = (x - n * F::kLn2) - n * F::kLn2Low;
-  const Vec<T> p = r * r * polynomial<T>(r, F::kExpm1) + r;
-  const Vec<T> half = power_of_two<T>(integer<T>(t) - 1);
-  return T(2) * (half * p + (half - T(0.5)));
+  return {r * r * polynomial<T>(r, F::kExpm1) + r, sum};
 }
 
 template <class T>
 KCORE_INLINE Vec<T> expm1(Vec<T> x) {
   using F = Format<T>;
-  const Vec<T> c = x > F::kExpm1High ? splat(F::kExpm1High) : x;
-  const Vec<T> y = expm1_between<T>(c < F::kExpm1Low ? splat(F::kExpm1Low) : c);
-  return x == T(0) ? x : y;  // keeps the sign of zero
+  const Vec<T> below = smaller_or(splat(F::kExpm1High), x);
+  const Expm1<T> e = expm1_parts<T>(larger_or(splat(F::kExpm1Low), below));
+  const Vec<T> half = power_of_two<T>(e.sum, T(0.5));  // 2^n may be too large
+  return with_sign(T(2) * (half * e.p + (half - T(0.5))), x);
 }
 
-// A positive normal number is m 2^n, m in [sqrt(1/2), sqrt(2)).
+// The same for x <= 0, the sign of zero aside.
+template <class T>
+KCORE_INLINE Vec<T> expm1_of_negative(Vec<T> x) {
+  const Expm1<T> e = expm1_parts<T>(larger_or(splat(Format<T>::kExpm1Low), x));
+  const Vec<T> power = power_of_two<T>(e.sum);
+  return power * e.p + (power - T(1));
+}
+
+// A positive number is m 2^n, m in [3/4, 3/2).
 template <class T>
 struct Split {
   Vec<T> m, n;
 };
 
+#if defined(__AVX512F__)
+
+// An infinite n of 0 and infinity, and NaN of what is negative, make their logarithms what they
+// should be.
+constexpr bool kSplitsAll = true;
+
+constexpr auto kNoNegative = static_cast<_MM_MANTISSA_SIGN_ENUM>(3);  // -0 gives 1, others NaN
+
 KCORE_INLINE Split<float> split(Floats x) {
+  const Floats m = _mm512_maskz_getmant_ps(0xffff, x, _MM_MANT_NORM_p75_1p5, kNoNegative);
+  return {m, Floats(_mm512_maskz_getexp_ps(0xffff, x)) - Floats(_mm512_maskz_getexp_ps(0xffff, m))};
+}
+
+KCORE_INLINE Split<double> split(Doubles x) {
+  const Doubles m = _mm512_maskz_getmant_pd(0xff, x, _MM_MANT_NORM_p75_1p5, kNoNegative);
+  return {m, Doubles(_mm512_maskz_getexp_pd(0xff, x)) - Doubles(_mm512_maskz_getexp_pd(0xff, m))};
+}
+
+template <class V>
+KCORE_INLINE auto split_normal(V x) {
+  return split(x);
+}
+
+#else
+
+constexpr bool kSplitsAll = false;
+
+KCORE_INLINE Split<float> split_normal(Floats x) {
   const BitsOf<float> b = bits<float>(x);
-  const Ints e = reinterpret_cast<Ints>(b - 0x3f3504f3u) >> 23;
+  const Ints e = reinterpret_cast<Ints>(b - 0x3f400000u) >> 23;
   return {reinterpret_cast<Floats>(b - (reinterpret_cast<BitsOf<float>>(e) << 23)),
           __builtin_convertvector(e, Floats)};
 }
 
-KCORE_INLINE Split<double> split(Doubles x) {
+KCORE_INLINE Split<double> split_normal(Doubles x) {
   const BitsOf<double> b = bits<double>(x);
   // n + 1024: few instruction sets shift signed integers as wide or convert them.
-  const BitsOf<double> e = (b - 0x3fe6a09e667f3bcdu + 0x4000000000000000u) >> 52;
+  const BitsOf<double> e = (b - 0x3fe8000000000000u + 0x4000000000000000u) >> 52;
   return {reinterpret_cast<Doubles>(b - (e << 52) + 0x4000000000000000u),
           reinterpret_cast<Doubles>(e + 0x4330000000000000u) - (4503599627370496.0 + 1024)};
 }
 
+template <class V>
+KCORE_INLINE auto split(V x) {
+  using T = std::remove_reference_t<decltype(x[0])>;
+  using F = Format<T>;
+  constexpr T kRaise = T(std::int64_t{1} << F::kMantissa);
+  const Lanes<T> subnormal = x < F::kSmallestNormal;
+  Split<T> parts = split_normal(subnormal ? x * kRaise : x);
+  parts.n -= subnormal ? splat(T(F::kMantissa)) : Vec<T>{};
+  return parts;
+}
+
+#endif
+
 // log(1 + f) - f + f^2 / 2
 KCORE_INLINE Floats logarithm_rest(Floats f, Floats square) {
-  constexpr float kRest[] = {6.746097485e-02f,  -1.167500742e-01f, 1.188807640e-01f,
-                             -1.240569942e-01f, 1.421957654e-01f,  -1.666798937e-01f,
-                             2.000211733e-01f,  -2.500000974e-01f, 3.333331262e-01f};
+  constexpr float kRest[] = {-4.518254474e-02f, 1.048114672e-01f,  -1.317209750e-01f,
+                             1.448081434e-01f,  -1.664722562e-01f, 1.999077350e-01f,
+                             -2.500009537e-01f, 3.333345056e-01f};
   return square * f * polynomial<float>(f, kRest);
 }
 
 KCORE_INLINE Doubles logarithm_rest(Doubles f, Doubles square) {
   // (2 atanh(s) - 2 s) / s^3, of s^2, where s = f / (2 + f)
-  constexpr double kRest[] = {1.47340254631125295e-01, 1.53205558569126848e-01,
-                              1.81832952896972988e-01, 2.22222040978413776e-01,
-                              2.85714286842566390e-01, 3.99999999997016908e-01,
-                              6.66666666666668517e-01};
+  constexpr double kRest[] = {1.38450076801401312e-01, 1.31733228667188063e-01,
+                              1.53911274877003373e-01, 1.81816654316948656e-01,
+                              2.22222243031744759e-01, 2.85714285557787717e-01,
+                              4.00000000000568123e-01, 6.66666666666665964e-01};
   const Doubles s = f / (f + 2.0), t = s * s;
   return s * (0.5 * square + t * polynomial<double>(t, kRest));
 }
@@ -307,39 +411,38 @@ KCORE_INLINE Doubles logarithm_rest(Doubles f, Doubles square) {
 template <class T>
 struct Logarithm {
   Vec<T> f, square, rest, n;
+
+  // Of (1 + f) 2^n.
+  KCORE_INLINE Logarithm of(Vec<T> f, Vec<T> n) {
+    const Vec<T> square = f * f;
+    return {f, square, logarithm_rest(f, square), n};
+  }
 };
 
 template <class T>
 KCORE_INLINE Logarithm<T> logarithm(Vec<T> x) {
+  const Split<T> parts = split(x);
+  return Logarithm<T>::of(parts.m - T(1), parts.n);
+}
+
+template <class T>
+KCORE_INLINE Vec<T> natural(const Logarithm<T>& l) {
   using F = Format<T>;
-  constexpr T kRaise = T(std::int64_t{1} << F::kMantissa);
-  const Lanes<T> subnormal = x < F::kSmallestNormal;
-  const Split<T> parts = split(subnormal ? x * kRaise : x);
-  const Vec<T> f = parts.m - T(1), square = f * f;
-  return {f, square, logarithm_rest(f, square),
-          parts.n - (subnormal ? splat(T(F::kMantissa)) : Vec<T>{})};
+  return (l.f + ((l.rest + l.n * F::kLn2Low) - T(0.5) * l.square)) + l.n * F::kLn2;
 }
 
 // log(x) to some base, which is y where x is positive and finite.
 template <class T>
 KCORE_INLINE Vec<T> whole_logarithm(Vec<T> x, Vec<T> y) {
+  if constexpr (kSplitsAll) return y;
   y = x == T(kInfinity) ? x : y;
   y = x == T(0) ? splat(T(-kInfinity)) : y;
   return (x < T(0)) | (x != x) ? splat(T(kNan)) : y;
 }
 
-// log(x) + c.
-template <class T>
-KCORE_INLINE Vec<T> log_plus(Vec<T> x, Vec<T> c) {
-  using F = Format<T>;
-  const Logarithm<T> l = logarithm<T>(x);
-  const Vec<T> y = (l.rest + (l.n * F::kLn2Low + c)) - T(0.5) * l.square;
-  return whole_logarithm<T>(x, (l.f + y) + l.n * F::kLn2);
-}
-
 template <class T>
 KCORE_INLINE Vec<T> log(Vec<T> x) {
-  return log_plus<T>(x, Vec<T>{});
+  return whole_logarithm<T>(x, natural<T>(logarithm<T>(x)));
 }
 
 template <class T>
@@ -359,17 +462,44 @@ KCORE_INLINE Vec<T> log10(Vec<T> x) {
   return whole_logarithm<T>(x, (l.f * F::kLog10e + low) + l.n * F::kLog10Of2);
 }
 
+// 1 + x is (1 + f) 2^n; f is taken from x itself, of which the sum loses digits.
 template <class T>
 KCORE_INLINE Vec<T> log1p(Vec<T> x) {
   const Vec<T> u = x + T(1);
-  const Vec<T> lost = x >= T(1) ? T(1) - (u - x) : x - (u - T(1));
-  const Vec<T> c = (u == T(0)) | (u == T(kInfinity)) ? Vec<T>{} : lost / u;
-  return x == T(0) ? x : log_plus<T>(u, c);
+  const Split<T> parts = split_normal(u);  // or 0
+  const Vec<T> power = power_of_two<T>(Format<T>::kRound - parts.n);
+  const Vec<T> f = absolute(parts.n) < T(100) ? x * power + (power - T(1)) : parts.m - T(1);
+  const Vec<T> y = natural<T>(Logarithm<T>::of(f, parts.n));
+  return with_sign(whole_logarithm<T>(u, y), x);
 }
+
+#if defined(__AVX512F__)
+
+// An odd function of which `pieces` has f(a) / a for a in [0, limit]; beyond, it is f(limit).
+template <class T, int Terms>
+KCORE_INLINE Vec<T> odd_by_pieces(Vec<T> x, const Pieces<T, Terms>& pieces) {
+  constexpr T kRound = Format<T>::kRound;
+  const Vec<T> a = smaller_or(splat(pieces.limit), absolute(x));
+  const Vec<T> sum = a * pieces.density + kRound, t = a * pieces.density - (sum - kRound);
+  const Lanes<T> piece = reinterpret_cast<Lanes<T>>(sum);  // shuffles look at its low bits alone
+  const auto coefficient = [&](int i) __attribute__((always_inline)) {
+    const T* table = pieces.coefficients[i];
+    return shuffle<T>(load(table), load(table + kWidth<T>), piece);
+  };
+  Vec<T> y = coefficient(0);
+#pragma GCC unroll 32
+  for (int i = 1; i < Terms; ++i) y = y * t + coefficient(i);
+  return with_sign(a * y, x);
+}
+
+#endif
 
 template <class T>
 KCORE_INLINE Vec<T> tanh(Vec<T> x) {
-  const Vec<T> e = expm1<T>(T(-2) * absolute(x));
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4) return odd_by_pieces<T>(x, kTanhPieces);
+#endif
+  const Vec<T> e = expm1_of_negative<T>(T(-2) * absolute(x));
   return with_sign(absolute(e / (e + T(2))), x);
 }
 
@@ -426,14 +556,15 @@ KCORE_INLINE Vec<T> atanh(Vec<T> x) {
 
 template <class T>
 KCORE_INLINE Vec<T> sigmoid(Vec<T> x) {
-  const Vec<T> e = exp<T>(-absolute(x));
+  const Vec<T> e = exp_of_negative<T>(x);
   return (x < T(0) ? e : splat(T(1))) / (e + T(1));
 }
 
 template <class T>
 KCORE_INLINE Vec<T> softplus(Vec<T> x) {
-  const Vec<T> positive = x < T(0) ? Vec<T>{} : x;
-  return positive + log1p<T>(exp<T>(-absolute(x)));
+  using F = Format<T>;
+  const Vec<T> e = exp_of_negative<T>(x);
+  return e * polynomial<T>(e - F::kLog1pCentre, F::kLog1p) + rectify(x);
 }
 
 using HalfFloats = float __attribute__((vector_size(kVectorBytes / 2)));
@@ -480,14 +611,21 @@ KCORE_FUNCTION(atanh)
 KCORE_FUNCTION(sigmoid)
 KCORE_FUNCTION(softplus)
 
+#if defined(__AVX512F__)
+
+KCORE_INLINE Floats erf(Floats x) { return math::odd_by_pieces<float>(x, math::kErfPieces); }
+KCORE_INLINE Doubles erf(Doubles x) { return math::odd_by_pieces<double>(x, math::kWideErfPieces); }
+
+#else
+
 KCORE_INLINE Floats erf(Floats x) {
   // -log(erfc(a)) / a on [0, 4]
   constexpr float kErf[] = {-9.256398698e-06f, 1.176428486e-04f,  -6.328437012e-04f,
                             1.667041564e-03f,  -1.604110585e-04f, -1.915305667e-02f,
                             1.027778313e-01f,  6.366193891e-01f,  1.128379226e+00f};
-  Floats a = absolute(x);
-  a = a > 4.0f ? splat(4.0f) : a;
-  return with_sign(absolute(math::expm1_between<float>(-a * math::polynomial<float>(a, kErf))), x);
+  const Floats a = smaller_or(splat(4.0f), absolute(x));
+  const Floats rest = math::expm1_of_negative<float>(-a * math::polynomial<float>(a, kErf));
+  return with_sign(absolute(rest), x);
 }
 
 KCORE_INLINE Doubles erf(Doubles x) {
@@ -512,6 +650,8 @@ KCORE_INLINE Doubles erf(Doubles x) {
   const Doubles far = 1.0 - exp(-math::polynomial<double>(a - 2.5, kFar));
   return with_sign(absolute(a < 0.95 ? near : far), x);
 }
+
+#endif
 
 // Within about 4 ulp.
 KCORE_INLINE Floats erfinv(Floats x) {

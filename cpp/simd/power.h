@@ -66,18 +66,16 @@ KCORE_INLINE Pair pair_product(Pair a, Pair b) {
 
 // log2(x), relative error some 2^-65, for positive finite x.
 KCORE_INLINE Pair log2_pair(Doubles x) {
-  const Longs subnormal = x < Format<double>::kSmallestNormal;
-  const Split<double> parts = split(subnormal ? x * 4503599627370496.0 : x);
-  const Doubles n = parts.n - (subnormal ? splat(52.0) : Doubles{});
+  const Split<double> parts = split(x);
   // s = (m - 1) / (m + 1); log2(m) = 2 / ln(2) * (s + s^3 / 3 + s^5 * kTail(s^2)).
   const Doubles f = parts.m - 1.0, g = parts.m + 1.0, g_low = parts.m - (g - 1.0);
   const Doubles inverse = 1.0 / g, quotient = f * inverse;
   const Pair s = {quotient, (multiply_add<double>(-quotient, g, f) - quotient * g_low) * inverse};
   const Pair square = pair_product(s, s);
-  constexpr double kTail[] = {5.91022788801239402e-02, 5.84788679076207463e-02,
-                              6.66762514781459592e-02, 7.69229272800311947e-02,
-                              9.09090922043969130e-02, 1.11111111105445706e-01,
-                              1.42857142857152647e-01, 1.99999999999999983e-01};
+  constexpr double kTail[] = {6.28644137007906417e-02, 5.79606916126729349e-02,
+                              6.67057895633473563e-02, 7.69220311453079619e-02,
+                              9.09091076656373398e-02, 1.11111110955935080e-01,
+                              1.42857142857887615e-01, 1.99999999999998623e-01};
   const Pair third = {splat(3.33333333333333315e-01), splat(1.85037170770859413e-17)};
   const Pair cubic = pair_product(square, third);
   const Doubles rest = square.high * square.high * polynomial<double>(square.high, kTail);
@@ -85,7 +83,7 @@ KCORE_INLINE Pair log2_pair(Doubles x) {
   sum = pair_sum(sum.high, sum.low + (cubic.low + rest));
   const Pair scale = {splat(2 * Format<double>::kLog2e), splat(2 * Format<double>::kLog2eLow)};
   const Pair y = pair_product(pair_product(s, sum), scale);
-  const Pair result = pair_sum(n, y.high);
+  const Pair result = pair_sum(parts.n, y.high);
   return {result.high, result.low + y.low};
 }
 

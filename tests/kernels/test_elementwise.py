@@ -218,6 +218,25 @@ def test_float_functions_of_special_values(op, dtype):
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("op", ["erf", "tanh"])
+def test_saturation(op, dtype):
+    x = np.array([10, 20, 1e30, math.inf], dtype)[{"erf": 0, "tanh": 1}[op] :]
+    np.testing.assert_array_equal(one(op, x, dtype=dtype), np.ones_like(x))
+    np.testing.assert_array_equal(one(op, -x, dtype=dtype), -np.ones_like(x))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("op", ["log", "log2", "log10", "log1p"])
+def test_logarithms_over_the_numbers(op, dtype):
+    info = np.finfo(dtype)
+    exponents = np.arange(info.minexp - info.nmant, info.maxexp)
+    mantissas = np.random.default_rng(0).uniform(1, 2, exponents.size)
+    with np.errstate(under="ignore"):
+        x = np.concatenate([np.ldexp(mantissas, exponents), [info.max]]).astype(dtype)
+    assert_ulp(one(op, x, dtype=dtype), getattr(np, op)(x.astype("float64")), 2, dtype)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
 def test_gamma_functions(dtype):
     x = arguments((0.01, 50), dtype, np.random.default_rng(0))
     x = np.append(x, np.array([0.0, -0.0, -1.0, -2.5, -7.25, math.inf, math.nan, 1e-3, 171.0], dtype))
