@@ -109,12 +109,18 @@ void transpose_block(const T* in, std::int64_t in_stride, T* out, std::int64_t o
   }
 }
 
+// Of a transposed block: no power of two, whose lines would share a set.
+template <class T>
+KCORE_INLINE std::int64_t staging_pitch(std::int64_t nq) {
+  return nq + kWidth<T>;
+}
+
 // The same past the caches. Memory is read and written by long runs, which it likes; the lines in
 // between stay close.
 template <class T>
 void transpose_streamed(const T* in, std::int64_t in_stride, T* out, std::int64_t out_stride,
                         std::int64_t np, std::int64_t nq) {
-  const std::int64_t pitch = nq + kWidth<T>;  // no power of two, whose lines would share a set
+  const std::int64_t pitch = staging_pitch<T>(nq);
   T* block = stage<T>(true, out, np * pitch);
   transpose_block<T>(in, in_stride, block, pitch, np, nq);
   for (std::int64_t p = 0; p < np; ++p) {
@@ -148,15 +154,40 @@ void copy_plane(const T* in, T* out, const Plane& s, std::int64_t np, std::int64
   }
 }
 
-template <class T>
-void strided_copy_elements(const StridedCopy& copy, const T* in, T* out) {
-  in += copy.in_offset;
-  out += copy.out_offset;
-  int order[kMaxCopyRank];
-  for (int d = 0; d < copy.rank; ++d) order[d] = d;
-  const int q_dim = copy.rank - 1;
+// How a copy is gone through: the dimensions in the order of the loops, and tasks of some planes,
+// or a part of one.
+struct Traversal {
+  explicit Traversal(const StridedCopy& copy) : copy(copy), outer_rank(copy.rank - 2) {
+    for (int d = 0; d < copy.rank; ++d) order[d] = d;
+    pair_transposition();
+    const int p = copy.rank - 2, q = copy.rank - 1;
+    if (q >= 0) {
+      plane.in_q = copy.in_strides[order[q]];
+      plane.out_q = copy.out_strides[order[q]];
+    }
+    if (p >= 0) {
+      plane.in_p = copy.in_strides[order[p]];
+      plane.out_p = copy.out_strides[order[p]];
+    }
+    np = extent(p);
+    nq = extent(q);
+    for (int d = 0; d < p; ++d) outer *= extent(d);
+    elements = np * nq * outer;
+    if (elements == 0) return;
+    plane.streamed = leaves_caches(elements * copy.element_bytes);
+    q_chunk = min(nq, transposing() ? 256 : kGrain);
+    p_chunk = kGrain / q_chunk;
+    if (p_chunk > 64) p_chunk -= p_chunk % 64;
+    p_chunk = min(np, p_chunk);
+    p_chunks = ceil_div(np, p_chunk);
+    q_chunks = ceil_div(nq, q_chunk);
+    planes = p_chunks * q_chunks > 1 ? 1 : min(outer, 1 + (kGrain - 1) / (np * nq));
+  }
+
   // A transposition pairs the output's innermost dimension with the input's.
-  if (copy.rank >= 2 && copy.in_strides[q_dim] != 1) {
+  void pair_transposition() {
+    const int q_dim = copy.rank - 1;
+    if (copy.rank < 2 || copy.in_strides[q_dim] == 1) return;
     for (int d = q_dim - 1; d >= 0; --d) {
       if (copy.in_strides[d] != 1 || copy.extents[d] < 2) continue;
       for (int e = d; e + 1 < q_dim; ++e) order[e] = order[e + 1];
@@ -164,76 +195,91 @@ void strided_copy_elements(const StridedCopy& copy, const T* in, T* out) {
       break;
     }
   }
-  const auto extent = [&](int position) {
-    return position < 0 ? std::int64_t{1} : copy.extents[order[position]];
-  };
-  const int p = copy.rank - 2, q = copy.rank - 1;
-  Plane plane{0, 0, 0, 0, false};
-  if (q >= 0) {
-    plane.in_q = copy.in_strides[order[q]];
-    plane.out_q = copy.out_strides[order[q]];
-  }
-  if (p >= 0) {
-    plane.in_p = copy.in_strides[order[p]];
-    plane.out_p = copy.out_strides[order[p]];
-  }
-  const std::int64_t np = extent(p), nq = extent(q);
-  std::int64_t outer = 1;
-  for (int d = 0; d < p; ++d) outer *= extent(d);
-  if (np * nq * outer == 0) return;
-  plane.streamed = leaves_caches(np * nq * outer * static_cast<std::int64_t>(sizeof(T)));
 
-  const bool transposing = plane.in_q != 1 && plane.in_p == 1 && np > 1;
-  const std::int64_t q_chunk = min(nq, transposing ? 256 : kGrain);
-  std::int64_t p_chunk = kGrain / q_chunk;
-  if (p_chunk > 64) p_chunk -= p_chunk % 64;
-  p_chunk = min(np, p_chunk);
-  const std::int64_t p_chunks = ceil_div(np, p_chunk), q_chunks = ceil_div(nq, q_chunk);
-  const std::int64_t planes =
-      p_chunks * q_chunks > 1 ? 1 : min(outer, 1 + (kGrain - 1) / (np * nq));
-  parallel_for(ceil_div(outer, planes) * p_chunks * q_chunks, [&](std::int64_t task) {
-    const std::int64_t q0 = task % q_chunks * q_chunk;
-    const std::int64_t p0 = task / q_chunks % p_chunks * p_chunk;
-    const std::int64_t first = task / q_chunks / p_chunks * planes;
-    const std::int64_t last = min(outer, first + planes);
-    const std::int64_t pn = min(p_chunk, np - p0), qn = min(q_chunk, nq - q0);
+  std::int64_t tasks() const { return ceil_div(outer, planes) * p_chunks * q_chunks; }
+
+  bool transposing() const { return plane.in_q != 1 && plane.in_p == 1 && np > 1; }
+
+  std::int64_t extent(int position) const {
+    return position < 0 ? 1 : copy.extents[order[position]];
+  }
+
+  const StridedCopy& copy;
+  int order[kMaxCopyRank] = {};
+  int outer_rank;
+  Plane plane{0, 0, 0, 0, false};
+  std::int64_t np, nq, outer = 1, elements;
+  std::int64_t p_chunk = 0, q_chunk = 0, p_chunks = 0, q_chunks = 0, planes = 0;
+};
+
+template <class T>
+void strided_copy_elements(const StridedCopy& copy, const T* in, T* out) {
+  const Traversal t(copy);
+  if (t.elements == 0) return;
+  in += copy.in_offset;
+  out += copy.out_offset;
+  parallel_for(t.tasks(), [&](std::int64_t task) {
+    const std::int64_t q0 = task % t.q_chunks * t.q_chunk;
+    const std::int64_t p0 = task / t.q_chunks % t.p_chunks * t.p_chunk;
+    const std::int64_t first = task / t.q_chunks / t.p_chunks * t.planes;
+    const std::int64_t last = min(t.outer, first + t.planes);
+    const std::int64_t pn = min(t.p_chunk, t.np - p0), qn = min(t.q_chunk, t.nq - q0);
     std::int64_t index[kMaxCopyRank] = {};
-    const T* x = in + p0 * plane.in_p + q0 * plane.in_q;
-    T* y = out + p0 * plane.out_p + q0 * plane.out_q;
+    const T* x = in + p0 * t.plane.in_p + q0 * t.plane.in_q;
+    T* y = out + p0 * t.plane.out_p + q0 * t.plane.out_q;
     std::int64_t rest = first;
-    for (int d = p - 1; d >= 0; --d) {
-      index[d] = rest % extent(d);
-      rest /= extent(d);
-      x += index[d] * copy.in_strides[order[d]];
-      y += index[d] * copy.out_strides[order[d]];
+    for (int d = t.outer_rank - 1; d >= 0; --d) {
+      index[d] = rest % t.extent(d);
+      rest /= t.extent(d);
+      x += index[d] * copy.in_strides[t.order[d]];
+      y += index[d] * copy.out_strides[t.order[d]];
     }
     for (std::int64_t i = first; i < last; ++i) {
-      copy_plane(x, y, plane, pn, qn);
-      for (int d = p - 1; d >= 0; --d) {
-        x += copy.in_strides[order[d]];
-        y += copy.out_strides[order[d]];
-        if (++index[d] < extent(d)) break;
+      copy_plane(x, y, t.plane, pn, qn);
+      for (int d = t.outer_rank - 1; d >= 0; --d) {
+        x += copy.in_strides[t.order[d]];
+        y += copy.out_strides[t.order[d]];
+        if (++index[d] < t.extent(d)) break;
         index[d] = 0;
-        x -= copy.in_strides[order[d]] * extent(d);
-        y -= copy.out_strides[order[d]] * extent(d);
+        x -= copy.in_strides[t.order[d]] * t.extent(d);
+        y -= copy.out_strides[t.order[d]] * t.extent(d);
       }
     }
-    if (plane.streamed) finish_streaming();
+    if (t.plane.streamed) finish_streaming();
   });
 }
 
-void strided_copy(const StridedCopy& copy, const void* in, void* out) {
+template <class T>
+ScratchNeed transposition_scratch(const Traversal& t) {
+  return staging_need<T>(t.tasks(), t.elements * t.copy.element_bytes,
+                         t.p_chunk * staging_pitch<T>(t.q_chunk));
+}
+
+// f(an element of the copy's width).
+template <class F>
+KCORE_INLINE auto with_element(const StridedCopy& copy, const F& f) {
   switch (copy.element_bytes) {
     case 1:
-      return strided_copy_elements(copy, static_cast<const std::uint8_t*>(in),
-                                   static_cast<std::uint8_t*>(out));
+      return f(std::uint8_t{});
     case 4:
-      return strided_copy_elements(copy, static_cast<const std::uint32_t*>(in),
-                                   static_cast<std::uint32_t*>(out));
+      return f(std::uint32_t{});
     default:
-      return strided_copy_elements(copy, static_cast<const std::uint64_t*>(in),
-                                   static_cast<std::uint64_t*>(out));
+      return f(std::uint64_t{});
   }
+}
+
+void strided_copy(const StridedCopy& copy, const void* in, void* out) {
+  with_element(copy, [&](auto element) {
+    using T = decltype(element);
+    strided_copy_elements(copy, static_cast<const T*>(in), static_cast<T*>(out));
+  });
+}
+
+ScratchNeed strided_copy_scratch(const StridedCopy& copy) {
+  const Traversal t(copy);
+  if (t.elements == 0 || !t.transposing() || t.plane.out_q != 1) return {};
+  return with_element(copy,
+                      [&](auto element) { return transposition_scratch<decltype(element)>(t); });
 }
 
 template <class T>
@@ -345,6 +391,6 @@ void concatenate(std::int64_t inputs, const void* const* in, const std::int64_t*
 
 }  // namespace
 
-const MovementKernels movement_table = {strided_copy, pad, concatenate};
+const MovementKernels movement_table = {strided_copy, strided_copy_scratch, pad, concatenate};
 
 }  // namespace kcore::KCORE_ISA_NAMESPACE

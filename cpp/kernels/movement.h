@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "simd/dispatch.h"
+#include "simd/scratch.h"
 
 namespace kcore {
 
@@ -34,6 +35,8 @@ struct Padding {
 
 struct MovementKernels {
   void (*strided_copy)(const StridedCopy& copy, const void* in, void* out);
+  // What it takes of its threads' scratch memory.
+  ScratchNeed (*strided_copy_scratch)(const StridedCopy& copy);
   // `value` is the pattern of one element.
   void (*pad)(const Padding& padding, const void* in, const void* value, void* out);
   // Each of `rows` output rows is the inputs' rows, one after the other. Widths in bytes.

@@ -38,13 +38,15 @@ KCORE_INLINE void over_columns(std::int64_t columns, const F& f, const G& g) {
 
 constexpr std::int64_t kStaged = 4096;  // elements that are written past the caches at once
 
+KCORE_INLINE std::int64_t staged_rows(std::int64_t columns) { return 1 + kStaged / columns; }
+
 // Calls f(r, row r of y) for the rows of a block, to write there.
 template <class T, class F>
 KCORE_INLINE void write_rows(const Blocks& blocks, std::int64_t block, std::int64_t columns, T* y,
                              const F& f) {
   const bool streamed = leaves_caches(blocks.rows * columns * static_cast<std::int64_t>(sizeof(T)));
   const std::int64_t end = blocks.end(block);
-  const std::int64_t group = streamed ? 1 + kStaged / columns : blocks.size;
+  const std::int64_t group = streamed ? staged_rows(columns) : blocks.size;
   for (std::int64_t first = blocks.begin(block); first < end; first += group) {
     const std::int64_t last = min(end, first + group), count = (last - first) * columns;
     T* to = stage<T>(streamed, y + first * columns, count);
@@ -391,6 +393,14 @@ void layer_norm_gradient(std::int64_t rows, std::int64_t columns, const void* dy
   combine_sums(blocks, columns, partial, static_cast<T*>(dbeta_data), static_cast<T*>(dgamma_data));
 }
 
+template <class T>
+ScratchNeed scratch(std::int64_t rows, std::int64_t columns) {
+  if (rows * columns == 0) return {};
+  const Blocks blocks(rows, columns);
+  const std::int64_t staged = min(min(rows, blocks.size), staged_rows(columns));
+  return staging_need<T>(blocks.count, rows * columns * std::int64_t{sizeof(T)}, staged * columns);
+}
+
 }  // namespace
 
 const NormalizationKernels normalization_table = {
@@ -399,6 +409,7 @@ const NormalizationKernels normalization_table = {
     {batch_norm_inference<float>, batch_norm_inference<double>},
     {layer_norm<float>, layer_norm<double>},
     {layer_norm_gradient<float>, layer_norm_gradient<double>},
+    {scratch<float>, scratch<double>},
 };
 
 }  // namespace kcore::KCORE_ISA_NAMESPACE

@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "simd/dispatch.h"
+#include "simd/scratch.h"
 
 namespace kcore {
 
@@ -34,6 +35,8 @@ struct NormalizationKernels {
                                  const void* x, const void* gamma, const void* mean,
                                  const void* inverse, void* dx, void* dgamma, void* dbeta,
                                  std::byte* workspace);
+  // What any of them takes of its threads' scratch memory.
+  ScratchNeed (*scratch[2])(std::int64_t rows, std::int64_t columns);
 };
 KCORE_KERNEL_TABLE(NormalizationKernels, normalization)
 

@@ -197,22 +197,51 @@ KCORE_INLINE void max_window_gradient(const Window& seen, const Span& owned, std
       });
 }
 
+template <class T>
+KCORE_INLINE std::int64_t gradient_bytes(const Pooling& p) {
+  return p.batch * p.height * p.width * p.channels * static_cast<std::int64_t>(sizeof(T));
+}
+
+KCORE_INLINE bool overlapping(const Pooling& p) {
+  return p.pool_height > p.stride_y || p.pool_width > p.stride_x;
+}
+
+// The bands that a gradient is cut into.
+struct Bands {
+  Bands(const Pooling& pooling, bool overlapping) : p(pooling) {
+    const std::int64_t row = p.width * p.channels;
+    rows = max(overlapping ? 8 : 1, kGrain / max(1, p.stride_y * row));
+    count = ceil_div(p.out_height, rows);
+  }
+
+  // The output rows whose windows a band's are.
+  Span out_rows(std::int64_t band) const {
+    return {band * rows, min(p.out_height, (band + 1) * rows)};
+  }
+
+  // The input rows that it owns.
+  Span owned(Span out) const {
+    return {out.begin == 0 ? 0 : max(0, out.begin * p.stride_y - p.top),
+            out.end == p.out_height ? p.height : max(0, out.end * p.stride_y - p.top)};
+  }
+
+  const Pooling& p;
+  std::int64_t rows, count;
+};
+
 // A task owns a band of input rows: those from the first of its output rows' windows to the next
 // band's. Windows that reach in from the band above are gone through again.
 template <class T, class P, bool overlapping>
 void max_pool_gradient_bands(const Pooling& p, const P* all_places, const T* dy_data, T* dx_data) {
   const std::int64_t row = p.width * p.channels, out_row = p.out_width * p.channels;
-  const std::int64_t band = max(overlapping ? 8 : 1, kGrain / max(1, p.stride_y * row));
-  const std::int64_t bands = ceil_div(p.out_height, band);
-  const bool streamed =
-      leaves_caches(p.batch * p.height * row * static_cast<std::int64_t>(sizeof(T)));
-  parallel_for(p.batch * bands, [&](std::int64_t task) {
-    const std::int64_t n = task / bands, first = task % bands * band;
-    const std::int64_t last = min(p.out_height, first + band);
+  const Bands bands(p, overlapping);
+  const bool streamed = leaves_caches(gradient_bytes<T>(p));
+  parallel_for(p.batch * bands.count, [&](std::int64_t task) {
+    const std::int64_t n = task / bands.count;
+    const Span out = bands.out_rows(task % bands.count), owned = bands.owned(out);
+    const std::int64_t first = out.begin, last = out.end;
     const P* places = all_places + n * p.out_height * out_row;
     const T* dy = dy_data + n * p.out_height * out_row;
-    const Span owned = {first == 0 ? 0 : max(0, first * p.stride_y - p.top),
-                        last == p.out_height ? p.height : max(0, last * p.stride_y - p.top)};
     T* const result = dx_data + (n * p.height + owned.begin) * row;
     const std::int64_t elements = (owned.end - owned.begin) * row;
     T* const staged = stage<T>(streamed, result, elements);
@@ -247,9 +276,8 @@ void max_pool_gradient_bands(const Pooling& p, const P* all_places, const T* dy_
 
 template <class T, class P>
 void max_pool_gradient(const Pooling& p, const void* places, const void* dy, void* dx) {
-  const bool overlapping = p.pool_height > p.stride_y || p.pool_width > p.stride_x;
   const auto bands =
-      overlapping ? max_pool_gradient_bands<T, P, true> : max_pool_gradient_bands<T, P, false>;
+      overlapping(p) ? max_pool_gradient_bands<T, P, true> : max_pool_gradient_bands<T, P, false>;
   bands(p, static_cast<const P*>(places), static_cast<const T*>(dy), static_cast<T*>(dx));
 }
 
@@ -328,8 +356,7 @@ KCORE_INLINE Span windows_over(std::int64_t i, std::int64_t stride, std::int64_t
 template <class T>
 void average_pool_gradient(const Pooling& p, const void* dy_data, void* dx_data) {
   const std::int64_t row = p.width * p.channels, out_row = p.out_width * p.channels;
-  const bool streamed =
-      leaves_caches(p.batch * p.height * row * static_cast<std::int64_t>(sizeof(T)));
+  const bool streamed = leaves_caches(gradient_bytes<T>(p));
   over_rows(p.batch, p.height, row, [&](std::int64_t n, std::int64_t iy) {
     const T* dy = static_cast<const T*>(dy_data) + n * p.out_height * out_row;
     T* const result = static_cast<T*>(dx_data) + (n * p.height + iy) * row;
@@ -406,6 +433,22 @@ void resample(std::int64_t batch, std::int64_t channels, const ResamplingAxis& r
   });
 }
 
+template <class T>
+ScratchNeed max_pool_gradient_scratch(const Pooling& p) {
+  const Bands bands(p, overlapping(p));
+  std::int64_t rows = 0;
+  for (std::int64_t band = 0; band < bands.count; ++band) {
+    const Span owned = bands.owned(bands.out_rows(band));
+    rows = max(rows, owned.end - owned.begin);
+  }
+  return staging_need<T>(p.batch * bands.count, gradient_bytes<T>(p), rows * p.width * p.channels);
+}
+
+template <class T>
+ScratchNeed average_pool_gradient_scratch(const Pooling& p) {
+  return staging_need<T>(p.batch * p.height, gradient_bytes<T>(p), p.width * p.channels);
+}
+
 }  // namespace
 
 const PoolingKernels pooling_table = {
@@ -419,6 +462,8 @@ const PoolingKernels pooling_table = {
     {average_pool<float>, average_pool<double>},
     {average_pool_gradient<float>, average_pool_gradient<double>},
     {resample<float>, resample<double>},
+    {max_pool_gradient_scratch<float>, max_pool_gradient_scratch<double>},
+    {average_pool_gradient_scratch<float>, average_pool_gradient_scratch<double>},
 };
 
 }  // namespace kcore::KCORE_ISA_NAMESPACE

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "simd/dispatch.h"
+#include "simd/scratch.h"
 
 namespace kcore {
 
@@ -40,6 +41,9 @@ struct PoolingKernels {
   void (*average_pool_gradient[2])(const Pooling& p, const void* dy, void* dx);
   void (*resample[2])(std::int64_t batch, std::int64_t channels, const ResamplingAxis& rows,
                       const ResamplingAxis& columns, const void* x, void* y);
+  // What the gradients take of their threads' scratch memory.
+  ScratchNeed (*max_pool_gradient_scratch[2])(const Pooling& p);
+  ScratchNeed (*average_pool_gradient_scratch[2])(const Pooling& p);
 };
 KCORE_KERNEL_TABLE(PoolingKernels, pooling)
 

@@ -14,6 +14,18 @@ KCORE_INLINE T* stage(bool streamed, T* y, std::int64_t count) {
   return reinterpret_cast<T*>(thread_scratch(Scratch::staging, bytes));
 }
 
+// What stage() takes of the threads that share such tasks, for a result of so many bytes, `count`
+// elements of which are made at once.
+template <class T>
+KCORE_INLINE ScratchNeed staging_need(std::int64_t tasks, std::int64_t result_bytes,
+                                      std::int64_t count) {
+  ScratchNeed need;
+  const std::int64_t bytes = count * static_cast<std::int64_t>(sizeof(T));
+  if (!leaves_caches(result_bytes)) return need;
+  tasks > 1 ? need.add_team(Scratch::staging, bytes) : need.add_caller(Scratch::staging, bytes);
+  return need;
+}
+
 // What was made there, to y.
 template <class T>
 KCORE_INLINE void unstage(const T* staged, T* y, std::int64_t count) {

@@ -93,6 +93,8 @@ class Copy final : public Instruction {
     movement_kernels().strided_copy(copy_, frame.data<void>(in_), frame.data<void>(out_));
   }
 
+  ScratchNeed scratch() const override { return movement_kernels().strided_copy_scratch(copy_); }
+
  private:
   Operand in_, out_;
   StridedCopy copy_;
@@ -249,6 +251,8 @@ class ScatterSlice final : public Instruction {
     movement_kernels().strided_copy(fill_, &zero, frame.data<void>(out_));
     movement_kernels().strided_copy(copy_, frame.data<void>(in_), frame.data<void>(out_));
   }
+
+  ScratchNeed scratch() const override { return movement_kernels().strided_copy_scratch(copy_); }
 
  private:
   Operand in_, out_;

@@ -61,6 +61,10 @@ class Normalization : public Instruction {
     return normalization_workspace_bytes(rows_, columns_);
   }
 
+  ScratchNeed scratch() const override {
+    return normalization_kernels().scratch[kernel_](rows_, columns_);
+  }
+
   double flops() const override { return 8.0 * static_cast<double>(rows_ * columns_); }
 
  protected:

@@ -164,6 +164,10 @@ class MaxPoolGradient final : public Instruction {
         frame.data<void>(dx_));
   }
 
+  ScratchNeed scratch() const override {
+    return pooling_kernels().max_pool_gradient_scratch[float_kernel(dx_)](pooling_);
+  }
+
  private:
   Operands inputs_;
   Operand dx_;
@@ -217,6 +221,10 @@ class AveragePoolGradient final : public Instruction {
   void run(const Frame& frame) const override {
     pooling_kernels().average_pool_gradient[float_kernel(dx_)](pooling_, frame.data<void>(dy_),
                                                                frame.data<void>(dx_));
+  }
+
+  ScratchNeed scratch() const override {
+    return pooling_kernels().average_pool_gradient_scratch[float_kernel(dx_)](pooling_);
   }
 
  private:

@@ -39,6 +39,14 @@ def weight_gradient(*args, **options):
     return "conv2d_weight_gradient", [x, y], [kernel], attributes
 
 
+def pooling_gradient(name, batch, size, channels, pool=2):
+    out = (size - pool) // 2 + 1
+    x, y = (batch, size, size, channels), (batch, out, out, channels)
+    attributes = {"pool": [pool, pool], "strides": [2, 2], "pads": [0, 0, 0, 0]}
+    places = [(y, "uint8")] if name == "max_pool2d" else []
+    return f"{name}_gradient", [*places, y], [x], attributes
+
+
 CASES = [
     matmul(450, 700, 500),  # blocks
     matmul(901, 333, 90, transpose_b=True),
@@ -60,6 +68,20 @@ CASES = [
     weight_gradient(4, 30, 32, 40),
     weight_gradient(4, 12, 256, 200),
     weight_gradient(4, 30, 3, 40, 5),
+    # Results that leave the caches are made in parts.
+    ("transpose", [(3500, 3700)], [(3700, 3500)], {"perm": [1, 0]}),
+    ("transpose", [(3, 4200, 1001)], [(3, 1001, 4200)], {"perm": [0, 2, 1]}),
+    ("transpose", [(5, 4200, 601)], [(4200, 5, 601)], {"perm": [1, 0, 2]}),  # not this one
+    pooling_gradient("max_pool2d", 8, 225, 32),
+    pooling_gradient("max_pool2d", 8, 225, 32, pool=3),
+    pooling_gradient("average_pool2d", 8, 225, 32),
+    ("batch_norm_inference", [(180_000, 70), *[(70,)] * 4], [(180_000, 70)], {"epsilon": 1e-3}),
+    (
+        "layer_norm",
+        [(13, 1_000_000), *[(1_000_000,)] * 2],
+        [(13, 1_000_000), (13,), (13,)],
+        {"epsilon": 1e-3},
+    ),
 ]
 
 
@@ -76,8 +98,12 @@ def threads(request):
 @pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c[0]} {c[1]}")
 def test_kernels_take_the_scratch_memory_that_is_announced(case, dtype, threads):
     name, inputs, outputs, attributes = case
-    compiled = program_of(name, *([(x, dtype) for x in shapes] for shapes in (inputs, outputs)), attributes)
-    xs = [np.ones(shape, dtype) for shape in inputs]
+    inputs, outputs = (
+        [spec if isinstance(spec[-1], str) else (spec, dtype) for spec in specs]
+        for specs in (inputs, outputs)
+    )
+    compiled = program_of(name, inputs, outputs, attributes)
+    xs = [np.ones(shape, of) for shape, of in inputs]
     before, taken, announced = _core.scratch_bytes(), [], compiled.memory["scratch"]
     slack = 4 * threads * PAGE
 
