@@ -197,7 +197,7 @@ KCORE_INLINE BitsOf<T> bits(Vec<T> x) {
   return reinterpret_cast<BitsOf<T>>(x);
 }
 
-constexpr int kLongPolynomial = 10;
+constexpr int kLongPolynomial = 8;
 
 // By Horner's rule; a long one as two, of every other coefficient: the processor has more to do at
 // once, where it would wait for each product.
@@ -568,6 +568,39 @@ KCORE_INLINE Vec<T> softplus(Vec<T> x) {
 }
 
 using HalfFloats = float __attribute__((vector_size(kVectorBytes / 2)));
+
+// A vector of floats as doubles. The compiler would convert by way of memory.
+struct WideFloats {
+  Doubles low, high;
+};
+
+KCORE_INLINE WideFloats widen(Floats x) {
+#if defined(__AVX512F__)
+  return {_mm512_maskz_cvtps_pd(0xff, _mm512_castps512_ps256(x)),
+          _mm512_maskz_cvtps_pd(0xff, _mm512_maskz_extractf32x8_ps(0xff, x, 1))};
+#elif defined(__AVX2__)
+  return {_mm256_cvtps_pd(_mm256_castps256_ps128(x)), _mm256_cvtps_pd(_mm256_extractf128_ps(x, 1))};
+#else
+  HalfFloats halves[2];
+  std::memcpy(halves, &x, sizeof(x));
+  return {__builtin_convertvector(halves[0], Doubles), __builtin_convertvector(halves[1], Doubles)};
+#endif
+}
+
+KCORE_INLINE Floats narrow(WideFloats x) {
+#if defined(__AVX512F__)
+  const __m512 low = _mm512_castps256_ps512(_mm512_maskz_cvtpd_ps(0xff, x.low));
+  return _mm512_maskz_insertf32x8(0xffff, low, _mm512_maskz_cvtpd_ps(0xff, x.high), 1);
+#elif defined(__AVX2__)
+  return _mm256_set_m128(_mm256_cvtpd_ps(x.high), _mm256_cvtpd_ps(x.low));
+#else
+  const HalfFloats halves[2] = {__builtin_convertvector(x.low, HalfFloats),
+                                __builtin_convertvector(x.high, HalfFloats)};
+  Floats y;
+  std::memcpy(&y, halves, sizeof(y));
+  return y;
+#endif
+}
 
 // psi(x): recurrence up to 6, then the asymptotic series; reflection below zero.
 static inline double digamma_of(double x) {

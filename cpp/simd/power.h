@@ -7,37 +7,34 @@ namespace kcore::KCORE_ISA_NAMESPACE {
 
 namespace math {
 
+// x / y within 2^-42, for y in [1, 4].
+KCORE_INLINE Doubles near_quotient(Doubles x, Doubles y) {
+#if defined(__AVX512F__)
+  // A division takes as long as thirty of these. 1 / y = r (1 + e + e^2 + ...), e below 2^-14.
+  const Doubles r = _mm512_maskz_rcp14_pd(0xff, y), e = 1.0 - y * r, q = x * r;
+  return q * (e * e + e) + q;
+#else
+  return x / y;
+#endif
+}
+
 // x ** y for 0 < x < infinity and finite y; the result is clamped to 2^±200.
 KCORE_INLINE Doubles power_of_positive(Doubles x, Doubles y) {
-  const Longs b = reinterpret_cast<Longs>(x);
-  const Longs e = (b - 0x3fe6a09e667f3bcdLL) >> 52;  // the mantissa is in [sqrt(1/2), sqrt(2))
-  const Doubles m = reinterpret_cast<Doubles>(b - (e << 52));
-  const Doubles n = reinterpret_cast<Doubles>(e + 0x4338000000000000LL) - Format<double>::kRound;
-  const Doubles s = (m - 1.0) / (m + 1.0);
-  const Doubles t = s * s;
-  // 2 atanh(s) / (s ln 2)
-  Doubles p = t * 2.82896179499430800e-01 + 3.19905842828785258e-01;
-  p = p * t + 4.12209252850088248e-01;
-  p = p * t + 5.77077942306502223e-01;
-  p = p * t + 9.61796694113811301e-01;
-  p = p * t + 2.88539008177784950e+00;
-  Doubles z = y * (s * p + n);
-  z = z > 200.0 ? splat(200.0) : z;
-  z = z < -200.0 ? splat(-200.0) : z;
-  const Doubles rounded = z + Format<double>::kRound;
-  const Doubles r = z - (rounded - Format<double>::kRound);
-  // 2 ** r on [-1/2, 1/2]
-  Doubles q = r * 1.01470332676526110e-07 + 1.32592454392869674e-06;
-  q = q * r + 1.52529995708565555e-05;
-  q = q * r + 1.54034356964307041e-04;
-  q = q * r + 1.33335575950784511e-03;
-  q = q * r + 9.61812919092991554e-03;
-  q = q * r + 5.55041086688227506e-02;
-  q = q * r + 2.40226506956557534e-01;
-  q = q * r + 6.93147180559870457e-01;
-  q = q * r + 1.0;
-  const Longs k = reinterpret_cast<Longs>(rounded) - 0x4338000000000000LL;
-  return q * reinterpret_cast<Doubles>((k + 1023) << 52);
+  // 2 atanh(s) / (s ln 2), of s^2, for s of m in [3/4, 3/2)
+  constexpr double kLog2[] = {2.90874255089579870e-01, 3.19281177507573288e-01,
+                              4.12226293161568502e-01, 5.77077754103378138e-01,
+                              9.61796694831777987e-01, 2.88539008177742051e+00};
+  // 2 ** r on [-1/2, 1/2], error 2^-34
+  constexpr double kExp2[] = {1.52019559588114432e-05, 1.54692921583748580e-04,
+                              1.33339224053685961e-03, 9.61802725077266253e-03,
+                              5.55041035365939212e-02, 2.40226511981732088e-01,
+                              6.93147180728376111e-01, 9.99999999961673991e-01};
+  const Split<double> parts = split_normal(x);
+  const Doubles s = near_quotient(parts.m - 1.0, parts.m + 1.0);
+  Doubles z = y * (s * polynomial<double>(s * s, kLog2) + parts.n);
+  z = larger_or(splat(-200.0), smaller_or(splat(200.0), z));
+  const Doubles sum = z + Format<double>::kRound, n = sum - Format<double>::kRound;
+  return polynomial<double>(z - n, kExp2) * power_of_two<double>(sum);
 }
 
 #if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
@@ -109,17 +106,8 @@ KCORE_INLINE Doubles power_of_magnitude(Doubles x, Doubles y) {
 #endif
 
 KCORE_INLINE Floats power_of_magnitude(Floats x, Floats y) {
-  x = absolute(x);
-  HalfFloats a[2], b[2];
-  std::memcpy(a, &x, sizeof(x));
-  std::memcpy(b, &y, sizeof(y));
-  for (int i = 0; i < 2; ++i) {
-    a[i] = __builtin_convertvector(power_of_positive(__builtin_convertvector(a[i], Doubles),
-                                                     __builtin_convertvector(b[i], Doubles)),
-                                   HalfFloats);
-  }
-  std::memcpy(&x, a, sizeof(x));
-  return x;
+  const WideFloats a = widen(absolute(x)), b = widen(y);
+  return narrow({power_of_positive(a.low, b.low), power_of_positive(a.high, b.high)});
 }
 
 KCORE_INLINE float power(float x, float y) { return ::powf(x, y); }
