@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import statistics
 import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 
@@ -67,6 +69,33 @@ class Contender:
         if self.process.stdin is not None:
             self.process.stdin.close()
         self.process.wait(timeout=60)
+
+
+def options_parser(
+    description: str | None, models: Sequence[str], contenders: Sequence[str]
+) -> argparse.ArgumentParser:
+    """With the options that every such benchmark has."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--models", nargs="+", choices=models, default=models)
+    parser.add_argument("--contenders", nargs="+", choices=contenders, default=contenders)
+    parser.add_argument("--peers-python", default=sys.executable, help="interpreter that has the peers")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    return parser
+
+
+def interpreters(options: argparse.Namespace) -> dict[str, str]:
+    """The interpreter of each contender that is installed; says which aren't."""
+    found = {}
+    for name in options.contenders:
+        module = LIBRARIES[name].module
+        python = sys.executable if module == "kcore" else options.peers_python
+        if importable(python, module):
+            found[name] = python
+        else:
+            print(f"({name} is not installed)")
+    return found
 
 
 def importable(python: str, module: str) -> bool:

@@ -15,11 +15,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 
-from contenders import LIBRARIES, Contender, importable, take_turns
+from contenders import Contender, interpreters, options_parser, take_turns
 from kernels import limit_of
 from train_models import MODELS
 
@@ -30,11 +29,14 @@ WORKER = Path(__file__).with_name("infer_worker.py")
 
 
 def measure(
-    model: str, batch: int, names: list[str], pythons: dict[str, str], options: argparse.Namespace
+    model: str, batch: int, pythons: dict[str, str], options: argparse.Namespace
 ) -> dict[str, float | None]:
     """Samples per second of each contender."""
     arguments = [model, str(batch), str(options.threads), str(options.seconds)]
-    contenders = [Contender(n, pythons[n], options.threads, [str(WORKER), n, *arguments]) for n in names]
+    contenders = [
+        Contender(name, python, options.threads, [str(WORKER), name, *arguments])
+        for name, python in pythons.items()
+    ]
     return take_turns(contenders, options.turns + 1)
 
 
@@ -57,14 +59,8 @@ def show(model: str, batch: int, rates: dict[str, float | None], limit: float | 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--models", nargs="+", choices=list(BATCHES), default=list(BATCHES))
+    parser = options_parser(__doc__, list(BATCHES), NAMES)
     parser.add_argument("--batches", nargs="+", type=int, help="those of the models' own batches to run")
-    parser.add_argument("--contenders", nargs="+", choices=NAMES, default=NAMES)
-    parser.add_argument("--peers-python", default=sys.executable, help="interpreter that has the peers")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--turns", type=int, default=7, help="turns that count, after one that doesn't")
     parser.add_argument("--seconds", type=float, default=0.2, help="length of a turn")
     parser.add_argument("--json", type=Path, help="write the figures here too")
@@ -72,17 +68,14 @@ def main() -> None:
     options = parser.parse_args()
     if options.quick:
         options.contenders, options.turns, options.seconds = list(OURS), 1, 0.001
-    pythons = {n: sys.executable if n in OURS else options.peers_python for n in options.contenders}
-    names = [n for n in options.contenders if importable(pythons[n], LIBRARIES[n].module)]
-    for absent in set(options.contenders) - set(names):
-        print(f"({absent} is not installed)")
+    pythons = interpreters(options)
     limit = None if options.quick else limit_of("fma_limit", options.threads)
     figures: dict[str, dict] = {}
     for model in options.models:
         for batch in options.batches or BATCHES[model]:
-            rates = figures[f"{model} x {batch}"] = measure(model, batch, names, pythons, options)
+            rates = figures[f"{model} x {batch}"] = measure(model, batch, pythons, options)
             show(model, batch, rates, limit and limit * options.threads)
-            if not all(rates[n] for n in names if n in OURS):
+            if not all(rates[n] for n in pythons if n in OURS):
                 sys.exit(f"kcore could not run {model}")
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n")

@@ -16,12 +16,11 @@ import argparse
 import inspect
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from contenders import LIBRARIES
+from contenders import LIBRARIES, interpreters, options_parser
 from train_models import MODELS, BenchmarkModel
 
 BATCHES, EPOCHS = 2, 3
@@ -117,22 +116,16 @@ def measure(contender: str, name: str, python: str, threads: int) -> tuple[float
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
-    parser.add_argument("--contenders", nargs="+", default=["kcore", "torch", "keras-tf"])
-    parser.add_argument("--peers-python", default=sys.executable, help="interpreter that has the peers")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser = options_parser(__doc__, list(MODELS), ["kcore", "torch", "keras-tf"])
     parser.add_argument("--work", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work:
         work(options.work, options.models[0], options.threads)
         return
+    pythons = interpreters(options)
     for name in options.models:
         peaks, plan = {}, ""
-        for contender in options.contenders:
-            python = sys.executable if contender == "kcore" else options.peers_python
+        for contender, python in pythons.items():
             peaks[contender], said = measure(contender, name, python, options.threads)
             plan = plan or said
         cells = "  ".join(f"{n} {p / 1e6:.2f} MB" if p else f"{n} failed" for n, p in peaks.items())

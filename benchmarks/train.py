@@ -13,24 +13,22 @@ first counts.
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import sys
 from pathlib import Path
 
-from contenders import LIBRARIES, Contender, importable, take_turns
+from contenders import Contender, interpreters, options_parser, take_turns
 from train_models import MODELS
 
 NAMES = ["kcore", "keras-tf", "keras-jax", "torch"]
 WORKER = Path(__file__).with_name("train_worker.py")
 
 
-def measure(
-    model: str, names: list[str], pythons: dict[str, str], threads: int, epochs: int, samples: int
-) -> dict:
+def measure(model: str, pythons: dict[str, str], threads: int, epochs: int, samples: int) -> dict:
     arguments = [model, str(threads), str(samples)]
-    contenders = [Contender(n, pythons[n], threads, [str(WORKER), n, *arguments]) for n in names]
+    contenders = [
+        Contender(name, python, threads, [str(WORKER), name, *arguments]) for name, python in pythons.items()
+    ]
     return take_turns(contenders, epochs + 1)  # the first epoch compiles
 
 
@@ -63,13 +61,7 @@ def show(model: str, rates: dict[str, float | None]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
-    parser.add_argument("--contenders", nargs="+", choices=NAMES, default=NAMES)
-    parser.add_argument("--peers-python", default=sys.executable, help="interpreter that has the peers")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser = options_parser(__doc__, list(MODELS), NAMES)
     parser.add_argument("--epochs", type=int, default=5, help="epochs that count, after one that doesn't")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     parser.add_argument("--quick", action="store_true", help="smoke run: kcore alone, few samples")
@@ -81,15 +73,12 @@ def main() -> None:
         return
     if options.quick:
         options.contenders, options.epochs = ["kcore"], 1
-    pythons = {n: sys.executable if n == "kcore" else options.peers_python for n in options.contenders}
-    names = [n for n in options.contenders if importable(pythons[n], LIBRARIES[n].module)]
-    for absent in set(options.contenders) - set(names):
-        print(f"({absent} is not installed)")
+    pythons = interpreters(options)
     figures = {}
     for model in options.models:
         batch = MODELS[model].batch
         samples = batch * 2 if options.quick else MODELS[model].samples
-        figures[model] = measure(model, names, pythons, options.threads, options.epochs, samples)
+        figures[model] = measure(model, pythons, options.threads, options.epochs, samples)
         show(model, figures[model])
         if not figures[model].get("kcore"):
             sys.exit(f"kcore could not train {model}")
