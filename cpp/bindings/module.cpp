@@ -11,7 +11,7 @@
 #include "bindings/run.h"
 #include "kernels/indexing.h"
 #include "program/batches.h"
-#include "program/elementwise.h"
+#include "program/elementwise_chain.h"
 #include "program/program.h"
 #include "simd/isa.h"
 #include "simd/parallel.h"

@@ -1010,9 +1010,9 @@ ScratchNeed scratch(const ElementwisePlan& plan) {
   return need;
 }
 
-void evaluate_range(const ElementwisePlan& plan, const void* const* inputs, void* const* outputs,
-                    const Way* ways, std::int64_t begin, std::int64_t end) {
-  std::int64_t block = plan.block < end - begin ? plan.block : round_up(end - begin);
+void evaluate_part(const ElementwisePlan& plan, const void* const* inputs, void* const* outputs,
+                   const Way* ways, const ElementwisePart& part) {
+  std::int64_t block = plan.block < part.cols ? plan.block : round_up(part.cols);
   for (int o = 0; o < plan.outputs; ++o) {
     if (ways[o] == Way::streamed && block > kStreamedBlock) block = kStreamedBlock;
   }
@@ -1037,17 +1037,18 @@ void evaluate_range(const ElementwisePlan& plan, const void* const* inputs, void
   }
   BlockSource* results = sources + plan.inputs + plan.constants;
 
-  const bool ahead = plan.size * plan.width >= kCachedBytes;
-  for (std::int64_t start = begin; start < end; start += block) {
-    const std::int64_t count = block < end - start ? block : end - start;
+  const bool ahead = part.rows == 1 && plan.size * plan.width >= kCachedBytes;
+  const auto evaluate_block = [&](std::int64_t start, std::int64_t local, std::int64_t count) {
     for (int i = 0; i < plan.inputs; ++i) {
       const Broadcast& shape = plan.broadcasts[i];
-      if (shape.kind == Broadcast::Kind::full) {
+      if (i == part.local) {
+        sources[i] = {static_cast<const std::byte*>(inputs[i]) + local * shape.element_bytes, 1};
+      } else if (shape.kind == Broadcast::Kind::full) {
         sources[i] = {static_cast<const std::byte*>(inputs[i]) + start * shape.element_bytes, 1,
                       ahead};
       } else if (shape.kind == Broadcast::Kind::strided) {
         sources[i] =
-            broadcast_source(shape, inputs[i], buffers[i], start, count, block, start == begin);
+            broadcast_source(shape, inputs[i], buffers[i], start, count, block, local == 0);
       }
     }
     for (int s = 0; s < plan.steps; ++s) {
@@ -1074,23 +1075,49 @@ void evaluate_range(const ElementwisePlan& plan, const void* const* inputs, void
         stream_bytes(y, results[s].data, count * width);
       }
     }
+  };
+  for (std::int64_t row = 0; row < part.rows; ++row) {
+    const std::int64_t start = part.first + row * part.stride;
+    for (std::int64_t col = 0; col < part.cols; col += block) {
+      evaluate_block(start + col, row * part.cols + col,
+                     block < part.cols - col ? block : part.cols - col);
+    }
   }
   finish_streaming();
 }
 
+struct Ways {
+  Way of[ElementwisePlan::kMaxOperands];
+
+  Ways(const ElementwisePlan& plan, const void* const* inputs, void* const* outputs) {
+    for (int o = 0; o < plan.outputs; ++o) of[o] = way_of(plan, inputs, outputs, o);
+  }
+};
+
 void evaluate(const ElementwisePlan& plan, const void* const* inputs, void* const* outputs) {
-  Way ways[ElementwisePlan::kMaxOperands];
-  for (int o = 0; o < plan.outputs; ++o) ways[o] = way_of(plan, inputs, outputs, o);
+  const Ways ways(plan, inputs, outputs);
   const std::int64_t tasks = (plan.size + plan.grain - 1) / plan.grain;
   parallel_for(tasks, [&](std::int64_t task) {
     const std::int64_t begin = task * plan.grain;
     const std::int64_t end = begin + plan.grain < plan.size ? begin + plan.grain : plan.size;
-    evaluate_range(plan, inputs, outputs, ways, begin, end);
+    evaluate_part(plan, inputs, outputs, ways.of, {begin, 1, end - begin, 0, -1});
   });
+}
+
+void evaluate_part(const ElementwisePlan& plan, const void* const* inputs, void* const* outputs,
+                   const ElementwisePart& part) {
+  const Ways ways(plan, inputs, outputs);
+  // Rows of all columns are one.
+  if (part.cols == part.stride) {
+    return evaluate_part(plan, inputs, outputs, ways.of,
+                         {part.first, 1, part.rows * part.cols, 0, part.local});
+  }
+  evaluate_part(plan, inputs, outputs, ways.of, part);
 }
 
 }  // namespace
 
-const ElementwiseKernels elementwise_table = {function, fused, sum_of_products, evaluate, scratch};
+const ElementwiseKernels elementwise_table = {function, fused,         sum_of_products,
+                                              evaluate, evaluate_part, scratch};
 
 }  // namespace kcore::KCORE_ISA_NAMESPACE

@@ -104,6 +104,13 @@ struct ElementwisePlan {
   const int* stores;  // of each output: the step that it stores
 };
 
+// A rectangle of the result, seen as rows of `stride` elements: those from `first` on, `rows` times
+// `cols`.
+struct ElementwisePart {
+  std::int64_t first, rows, cols, stride;
+  int local;  // the input of which these elements alone are given, one row behind the other
+};
+
 struct ElementwiseKernels {
   // The loop of an opcode for operands of that type (of `where`: of its second and third operand);
   // null if the opcode has no meaning for it.
@@ -115,6 +122,9 @@ struct ElementwiseKernels {
   BlockFunction (*sum_of_products)(Opcode outer, ElementType type);
   // An output may be the very memory of an input of kind `full` with elements of the same width.
   void (*evaluate)(const ElementwisePlan& plan, const void* const* inputs, void* const* outputs);
+  // A part of it, on this thread.
+  void (*evaluate_part)(const ElementwisePlan& plan, const void* const* inputs,
+                        void* const* outputs, const ElementwisePart& part);
   ScratchNeed (*scratch)(const ElementwisePlan& plan);
 };
 KCORE_KERNEL_TABLE(ElementwiseKernels, elementwise)

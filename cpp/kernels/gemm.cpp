@@ -21,6 +21,8 @@ namespace {
 // they take more: panels of B are then needed once and needn't be kept.
 constexpr std::int64_t kBlockBytes = 768 * 1024;
 constexpr std::int64_t kOneBlock = 384;
+constexpr std::int64_t kPieceBytes = 384 * 1024;  // of C that is taken piece by piece
+constexpr std::int64_t kRowsOfTaker = 4 * kBlockRows;
 constexpr std::int64_t kBlockPanels = 128;  // of B
 constexpr std::int64_t kFewRows = 28;       // too few to pay for packing B
 constexpr int kCacheWays = 8;               // lines of a set of the first-level cache
@@ -127,7 +129,8 @@ class Blocked {
     for (std::int64_t index = 0; index < tasks; ++index) {
       const Packing packing = packing_of(task_of(grid, index));
       for (const auto& [name, elements] : {Taken{Scratch::packed_a, packing.a_elements},
-                                           Taken{Scratch::packed_b, packing.b_elements}}) {
+                                           Taken{Scratch::packed_b, packing.b_elements},
+                                           Taken{Scratch::product, packing.piece_elements}}) {
         const std::int64_t bytes = elements * static_cast<std::int64_t>(sizeof(T));
         tasks > 1 ? need.add_team(name, bytes) : need.add_caller(name, bytes);
       }
@@ -153,6 +156,7 @@ class Blocked {
     bool packs_a, packs_b;
     std::int64_t kept_panels, panel_elements;  // of B: how many are kept, and of each
     std::int64_t a_elements, b_elements;       // of the memory that is packed into
+    std::int64_t piece_elements;               // of C, if it is taken piece by piece
   };
 
   struct Taken {
@@ -190,7 +194,15 @@ class Blocked {
     const std::int64_t most_rows = kBlockBytes / (depth * std::int64_t{sizeof(T)});
     packing.height = balanced(rows, kBlockRows);
     packing.block_m = rows <= kOneBlock ? rows : balanced(rows, max(most_rows, kBlockRows));
+    if (g_.taker != nullptr) {
+      const std::int64_t cols = min(panels, kBlockPanels) * kCols;
+      const std::int64_t fitting = kPieceBytes / (cols * std::int64_t{sizeof(T)});
+      packing.block_m = min(packing.block_m, balanced(rows, max(fitting, kBlockRows)));
+    }
     packing.block_m = round_up(packing.block_m, packing.height);
+    if (g_.taker != nullptr) {
+      packing.piece_elements = packing.block_m * min(panels, kBlockPanels) * kCols;
+    }
     packing.packs_a = packs_a() && panels > 2;
     packing.packs_b = g_.prepared == nullptr && (g_.transpose_b || rows > kFewRows);
     packing.a_elements = packing.packs_a ? packing.block_m * depth : 0;
@@ -201,8 +213,14 @@ class Blocked {
     return packing;
   }
 
-  // The grid whose largest task costs least: its tiles, and the operands that it reads.
+  // The grid whose largest task costs least: its tiles, and the operands that it reads. Who takes C
+  // piece by piece gets whole rows if there are enough: where a row is shared, one thread reads
+  // ahead into what another writes.
   void set_grid(std::int64_t threads, std::int64_t* down, std::int64_t* across) const {
+    if (g_.taker != nullptr && g_.m >= threads * kRowsOfTaker) {
+      *down = threads;
+      return;
+    }
     double best = 0;
     for (std::int64_t d = 1; d <= threads; ++d) {
       const std::int64_t a = threads / d;
@@ -242,6 +260,7 @@ class Blocked {
     const std::int64_t height = packing.height, block_m = packing.block_m;
     T* packed_b = packing.b_elements > 0 ? take(Scratch::packed_b, packing.b_elements) : nullptr;
     T* packed_a = packing.packs_a ? take(Scratch::packed_a, packing.a_elements) : nullptr;
+    T* piece = g_.taker != nullptr ? take(Scratch::product, packing.piece_elements) : nullptr;
     // Tiles read whole vectors: the ragged last panel is never read where it lies.
     const auto whole = [&](std::int64_t j) { return (j + 1) * kCols <= g_.n; };
     // Where panel j is packed to, or null if it is not.
@@ -274,6 +293,14 @@ class Blocked {
         for (std::int64_t ic = row; ic < row_end; ic += block_m) {
           const std::int64_t i_end = min(row_end, ic + block_m);
           const std::int64_t shares = ceil_div(i_end - ic, height);
+          Block block{ic, i_end, height, pc, depth};
+          if (piece != nullptr) {
+            block.c = piece;
+            block.c_stride = min(g_.n, j_end * kCols) - jc * kCols;
+          } else {
+            block.c = g_.c + ic * g_.c_stride + jc * kCols;
+            block.c_stride = g_.c_stride;
+          }
           if (packing.packs_a) pack_a(ic, i_end, height, pc, depth, packed_a);
           for (std::int64_t j = jc; j < j_end; ++j) {
             NextPanel<T> next;
@@ -284,19 +311,30 @@ class Blocked {
                   known ? NextPanel<T>(made, depth, shares) : next_panel(j + 1, pc, depth, shares);
             }
             T* copy = ic == row && copied(j) ? packed(j) : nullptr;
-            multiply(ic, i_end, height, j, pc, depth, packed_a,
-                     copy != nullptr ? nullptr : panel(j), copy, next);
+            multiply(block, j, packed_a, copy != nullptr ? nullptr : panel(j), copy, next);
+            block.c += kCols;
+          }
+          if (piece != nullptr) {
+            g_.taker->take(g_.taker->self, piece, ic, i_end - ic, jc * kCols, block.c_stride);
           }
         }
       }
     }
   }
 
-  // Rows [row, row_end) by panel j of B, `a` being the first of the packed panels of those rows or
-  // null, `b` the panel or null if it is in place, `copy` where the panel is to be made or null.
-  void multiply(std::int64_t row, std::int64_t row_end, std::int64_t height, std::int64_t j,
-                std::int64_t pc, std::int64_t depth, const T* a, const T* b, T* copy,
+  // Rows [row, row_end) in panels of `height`, steps [pc, pc + depth), and where their product with
+  // a panel of B goes.
+  struct Block {
+    std::int64_t row, row_end, height, pc, depth;
+    T* c = nullptr;
+    std::int64_t c_stride = 0;
+  };
+
+  // A block by panel j of B, `a` being the first of the packed panels of those rows or null, `b`
+  // the panel or null if it is in place, `copy` where the panel is to be made or null.
+  void multiply(const Block& block, std::int64_t j, const T* a, const T* b, T* copy,
                 NextPanel<T>& next) const {
+    const auto [row, row_end, height, pc, depth, c, c_stride] = block;
     const std::int64_t col = j * kCols;
     const bool last_depth = pc + depth == g_.k;
     Tile<T> tile;
@@ -304,8 +342,8 @@ class Blocked {
     tile.b = b != nullptr ? b : g_.b + pc * g_.b_stride + col;
     tile.b_stride = b != nullptr ? kCols : g_.b_stride;
     tile.copy = copy;
-    tile.c = g_.c + row * g_.c_stride + col;
-    tile.c_stride = g_.c_stride;
+    tile.c = c;
+    tile.c_stride = c_stride;
     tile.cols = min(g_.n - col, kCols);
     tile.add = pc > 0;
     if (pc == 0 && g_.addend != nullptr) tile.addend = g_.addend + row * g_.c_stride + col;
@@ -471,6 +509,12 @@ void multiply(const Gemm<T>& g, bool parallel) {
   }
 }
 
+// The pieces of a blocked product are whole once one block of depth has passed.
+template <class T>
+bool in_pieces(const Gemm<T>& g) {
+  return way_of(g) == Way::blocked && g.k <= kBlockDepth<T> && g.addend == nullptr;
+}
+
 template <class T>
 ScratchNeed product_scratch(const Gemm<T>& g, bool parallel) {
   switch (way_of(g)) {
@@ -516,6 +560,11 @@ void prepare(const Gemm<T>& g, T* prepared) {
   for_tasks(g.n * g.k >= kParallelElements, ceil_div(g.n, cols), [&](std::int64_t j) {
     NextPanel<T>(g, j, 0, g.k, prepared + j * cols * g.k, 1).take_all();
   });
+}
+
+template <class T>
+bool not_in_pieces(const Gemm<T>&) {
+  return false;
 }
 
 template <class T>
@@ -615,19 +664,29 @@ void integer_gemm(const Gemm<T>& g) {
 
 }  // namespace
 
-const GemmKernels<float> gemm_float32_table = {gemm<float>, prepared_elements<float>,
-                                               prepare<float>, batched<float, multiply<float>>,
+const GemmKernels<float> gemm_float32_table = {gemm<float>,
+                                               in_pieces<float>,
+                                               prepared_elements<float>,
+                                               prepare<float>,
+                                               batched<float, multiply<float>>,
                                                scratch<float>};
-const GemmKernels<double> gemm_float64_table = {gemm<double>, prepared_elements<double>,
-                                                prepare<double>, batched<double, multiply<double>>,
+const GemmKernels<double> gemm_float64_table = {gemm<double>,
+                                                in_pieces<double>,
+                                                prepared_elements<double>,
+                                                prepare<double>,
+                                                batched<double, multiply<double>>,
                                                 scratch<double>};
 const GemmKernels<std::int32_t> gemm_int32_table = {
-    integer_gemm<std::int32_t, std::uint32_t>, nothing_prepared<std::int32_t>,
+    integer_gemm<std::int32_t, std::uint32_t>,
+    not_in_pieces<std::int32_t>,
+    nothing_prepared<std::int32_t>,
     prepare_nothing<std::int32_t>,
     batched<std::int32_t, multiply_integers<std::int32_t, std::uint32_t>>,
     no_scratch<std::int32_t>};
 const GemmKernels<std::int64_t> gemm_int64_table = {
-    integer_gemm<std::int64_t, std::uint64_t>, nothing_prepared<std::int64_t>,
+    integer_gemm<std::int64_t, std::uint64_t>,
+    not_in_pieces<std::int64_t>,
+    nothing_prepared<std::int64_t>,
     prepare_nothing<std::int64_t>,
     batched<std::int64_t, multiply_integers<std::int64_t, std::uint64_t>>,
     no_scratch<std::int64_t>};

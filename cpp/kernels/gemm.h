@@ -9,6 +9,16 @@
 
 namespace kcore {
 
+// Takes a product piece by piece, each while it is in the cache of the thread that made it: rows
+// [row, row + rows) and columns [col, col + cols), which lie at `piece` one row behind the other.
+// Threads call it at once.
+template <class T>
+struct PieceTaker {
+  void (*take)(const void* self, const T* piece, std::int64_t row, std::int64_t rows,
+               std::int64_t col, std::int64_t cols);
+  const void* self;
+};
+
 // c = activation(addend + a @ b + bias).
 // a is m x k (k x m in memory if transposed), b is k x n (n x k in memory if transposed), c is
 // m x n, not overlapping the others except that it may be the addend; strides are elements from one
@@ -25,8 +35,9 @@ struct Gemm {
   const T* prepared = nullptr;  // what prepare() made of b, or null
   T* c = nullptr;
   std::int64_t c_stride = 0;
-  const T* addend = nullptr;  // laid out as c, or null
-  const T* bias = nullptr;    // n elements, or null
+  const PieceTaker<T>* taker = nullptr;  // of c, which is then null, or null; see in_pieces()
+  const T* addend = nullptr;             // laid out as c, or null
+  const T* bias = nullptr;               // n elements, or null
   Activation activation = Activation::none;
 };
 
@@ -34,6 +45,8 @@ template <class T>
 struct GemmKernels {
   // From b or, unless null, from what prepare() made of it: of the same bits.
   void (*gemm)(const Gemm<T>& gemm);
+  // Whether this product can be taken piece by piece.
+  bool (*in_pieces)(const Gemm<T>& gemm);
   // The elements that prepare() writes; 0 if this product is computed from b itself.
   std::int64_t (*prepared_elements)(const Gemm<T>& gemm);
   void (*prepare)(const Gemm<T>& gemm, T* prepared);

@@ -185,9 +185,9 @@ enum class ALayout {
   rows,     // a[i * a_stride + p]: A in place
 };
 
-// What lies far away is asked for every so many steps. The last of them find C in the first-level
-// cache; asked for earlier, A and B would push out rows that share a set of it, as they do where
-// the stride is a power of two, so until then it waits in the second level.
+// What lies far away is asked for every so many steps. C is asked for when the last of them begin:
+// earlier, A and B would push out rows that share a set of the first-level cache, as they do where
+// the stride is a power of two.
 constexpr std::int64_t kStepsToAsk = 64;
 constexpr std::int64_t kStepsToFetch = 32;  // fewer end before C could come
 
@@ -240,9 +240,6 @@ void tile_kernel(const Tile<T>& tile) {
   Ahead<T> next = tile.ahead;
   T* copy = tile.copy;
   std::int64_t left = tile.depth;
-  if (left > kStepsToAsk) {
-    Ahead<T>{tile.c, tile.c_stride, Rows, tile.cols, Rows}.ask();
-  }
   while (left > 0) {
     const std::int64_t rest = left % kStepsToAsk, steps = rest > 0 ? rest : kStepsToAsk;
     next.ask();

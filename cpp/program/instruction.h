@@ -122,8 +122,8 @@ class Instruction {
   virtual std::int64_t workspace_bytes() const { return 0; }
   // What its kernels take of their threads' scratch memory, with as many threads as there are now.
   virtual ScratchNeed scratch() const { return {}; }
-  // Whether an output may be the very memory of an input of as many elements of the same width.
-  virtual bool in_place() const { return false; }
+  // Whether an output may be the very memory of that input, of as many elements of the same width.
+  virtual bool in_place(std::size_t /*input*/) const { return false; }
   // The program that run() runs in its turn, or null.
   virtual const Program* body() const { return nullptr; }
 

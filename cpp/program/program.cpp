@@ -235,9 +235,10 @@ void Program::check_overlaps(const std::vector<InstructionSpec>& instructions) c
                                                            std::to_string(other) + " and " +
                                                            std::to_string(o) + " overlap");
       }
-      for (const int input : spec.inputs) {
+      for (std::size_t k = 0; k < spec.inputs.size(); ++k) {
+        const int input = spec.inputs[k];
         require(
-            !overlap(output, input) || (instructions_[i]->in_place() && in_place(input, output)),
+            !overlap(output, input) || (instructions_[i]->in_place(k) && in_place(input, output)),
             spec.name + ": output " + std::to_string(o) + " overlaps what is read");
       }
     }

@@ -8,7 +8,7 @@ namespace kcore {
 
 // Who is using a thread's scratch memory: two users that can be active at once on one thread
 // (a convolution and the GEMM that it calls) need different names.
-enum class Scratch { packed_a, packed_b, convolution, elementwise, staging, count };
+enum class Scratch { packed_a, packed_b, product, convolution, elementwise, staging, count };
 constexpr int kScratchCount = static_cast<int>(Scratch::count);
 
 // At least `bytes` bytes, 64-byte aligned, content undefined; valid until this thread asks for

@@ -93,6 +93,23 @@ UNCOMPILED = [
     ),
     Call("random_permutation", [], [((7,), "int32")], {"key": 3}),
     Call(
+        "matmul_elementwise",
+        [((20, 33), "float32"), ((20, 40), "float32"), ((40,), "float32"), ((33, 40), "float32")],
+        [((33, 40), "float32"), ((33, 40), "bool")],
+        {
+            "matmul_inputs": 3,
+            "transpose_a": True,
+            "transpose_b": False,
+            "activation": "relu",
+            "addend": False,
+            "ops": ["multiply", "subtract", "less"],
+            "args": [0, 2, -1, 1, 3, -1, 0, 1, -1],
+            "constants": [0.1],
+            "constant_dtypes": ["float32"],
+            "stores": [4, 5],
+        },
+    ),
+    Call(
         "batch_norm_inference",
         [((2, 3, 5), "float32"), *[((5,), "float32")] * 4],
         [((2, 3, 5), "float32")],

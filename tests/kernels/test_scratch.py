@@ -18,6 +18,12 @@ def matmul(m, n, k, **attributes):
     return "matmul", [a, b], [(m, n)], attributes
 
 
+def matmul_elementwise(*args, **flags):
+    _, inputs, outputs, _ = matmul(*args, **flags)
+    chain = {"ops": ["square"], "args": [0, -1, -1], "constants": [], "constant_dtypes": [], "stores": [1]}
+    return "matmul_elementwise", inputs, outputs, {"matmul_inputs": 2, **flags, **chain}
+
+
 def convolution(batch, size, channels, filters, kernel=3, **attributes):
     out = (size - kernel) // attributes.get("strides", [1])[0] + 1
     x, y = (batch, size, size, channels), (batch, out, out, filters)
@@ -58,6 +64,9 @@ CASES = [
     matmul(8, 900, 900),  # streams
     ("matmul", [(9, 70, 80), (9, 80, 90)], [(9, 70, 90)], {}),  # a batch shared out
     ("matmul", [(2, 500, 300), (2, 300, 400)], [(2, 500, 400)], {}),  # item by item
+    matmul_elementwise(300, 700, 90, transpose_a=True),  # taken piece by piece
+    matmul_elementwise(30, 5000, 90),
+    matmul_elementwise(60, 70, 1200),  # not
     forward(4, 30, 32, 40),  # by Winograd's transforms
     forward(4, 30, 3, 40, 5),
     forward(4, 30, 16, 24, strides=[2, 2]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,7 @@ LONGEST_CHAIN = 48  # ops in one elementwise pass: its blocks must stay in the L
 EPILOGUE_ACTIVATIONS = {"relu", "sigmoid", "tanh"}  # done on a product's tile before it leaves the cache
 UNREAD_LEFT_OUT = {"max_pool2d"}  # whose outputs but the first are made only where something reads them
 PRODUCTS = {"matmul", "conv2d", "conv2d_data_gradient", "depthwise_conv2d"}
+SMALLEST_TAKEN = 1 << 16  # elements of a product that a chain takes piece by piece
 
 
 @dataclass(eq=False)
@@ -29,8 +31,11 @@ class Instruction:
     nodes: list[Node] = field(default_factory=list)
 
     @property
-    def elementwise(self) -> bool:
-        return self.name == "elementwise"
+    def elementwise_inputs(self) -> list[Tensor]:
+        """Those of which each element is read before that element of an output is written."""
+        if self.name == "elementwise":
+            return self.inputs
+        return self.inputs[self.attrs["matmul_inputs"] :] if "matmul_inputs" in self.attrs else []
 
     def __str__(self) -> str:
         return "+".join(n.op.opcode or n.op.name for n in self.nodes) or self.name
@@ -94,9 +99,54 @@ def fuse(fetches: Sequence[Tensor]) -> list[Instruction]:
     for chain in {id(c): c for c in chains.values()}.values():
         placed.append((chain.nodes[-1].id, chain))
     placed.sort(key=lambda item: item[0])
-    return [
-        _elementwise(item.nodes, readers, fetched) if isinstance(item, _Chain) else item for _, item in placed
-    ]
+    made_by = {id(item.outputs[0]): item for _, item in placed if isinstance(item, Instruction)}
+    instructions: list[Instruction] = []
+    for _, item in placed:
+        if isinstance(item, Instruction):
+            instructions.append(item)
+            continue
+        taken = _taken_product(item.nodes, made_by, readers, fetched)
+        if taken is None:
+            instructions.append(_elementwise(item.nodes, readers, fetched))
+        else:
+            instructions.remove(taken)
+            instructions.append(_over_product(taken, item.nodes, readers, fetched))
+    return instructions
+
+
+def _taken_product(
+    chain: list[Node], made_by: dict[int, Instruction], readers: dict[int, list[Node]], fetched: set[int]
+) -> Instruction | None:
+    """A product that only the chain reads, element by element, and that it does better to take piece by piece."""
+    inside = {n.id for n in chain}
+    for t in (t for n in chain for t in n.inputs if id(t) in made_by):
+        product = made_by[id(t)]
+        private = id(t) not in fetched and all(r.id in inside for r in readers[id(t)])
+        floating = t.dtype in ("float32", "float64")
+        like_chain = t.shape == chain[-1].outputs[0].shape
+        if product.name == "matmul" and private and floating and like_chain and _is_large(product):
+            return product
+    return None
+
+
+def _is_large(product: Instruction) -> bool:
+    """Whether to write the product and read it again is no small part of the work: the gradient of many weights."""
+    size, *operands = (math.prod(t.shape) for t in (*product.outputs, *product.inputs))  # type: ignore[arg-type]
+    return size >= max(SMALLEST_TAKEN, *operands)
+
+
+def _over_product(
+    product: Instruction, chain: list[Node], readers: dict[int, list[Node]], fetched: set[int]
+) -> Instruction:
+    """The chain, done on one piece of the product after another."""
+    pass_ = _elementwise(chain, readers, fetched, product.outputs[0])
+    return Instruction(
+        "matmul_elementwise",
+        [*product.inputs, *pass_.inputs[1:]],
+        pass_.outputs,
+        {**product.attrs, **pass_.attrs, "matmul_inputs": len(product.inputs)},
+        [*product.nodes, *pass_.nodes],
+    )
 
 
 def _joined(node: Node, chains: dict[int, _Chain], shape: tuple) -> _Chain:
@@ -248,10 +298,12 @@ def _product(members: list[Node]) -> Instruction:
     return instruction
 
 
-def _elementwise(nodes: list[Node], readers: dict[int, list[Node]], fetched: set[int]) -> Instruction:
-    """One pass over memory for a chain of elementwise nodes."""
+def _elementwise(
+    nodes: list[Node], readers: dict[int, list[Node]], fetched: set[int], first: Tensor | None = None
+) -> Instruction:
+    """One pass over memory for a chain of elementwise nodes; ``first`` is to be its first input."""
     inside = {n.id for n in nodes}
-    inputs: dict[int, Tensor] = {}
+    inputs: dict[int, Tensor] = {} if first is None else {id(first): first}
     constants: list[tuple[float, str]] = []
     constant_of: dict[int, int] = {}
     for node in nodes:

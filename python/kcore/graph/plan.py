@@ -152,10 +152,9 @@ class _Layout:
         last = last_read.get(id(variable), -1)
         if last != at:
             return last < at
-        instruction = self.instructions[at]
-        return instruction.elementwise and all(
-            t.shape == source.shape for t in instruction.inputs if root(t) is variable
-        )
+        reads = [t for t in self.instructions[at].inputs if root(t) is variable]
+        overwritable = _overwritable(self.instructions[at])
+        return all(t.shape == source.shape and any(t is o for o in overwritable) for t in reads)
 
     def place_fetches(self, fetches: Sequence[Tensor]) -> None:
         for index, tensor in enumerate(fetches):
@@ -227,9 +226,7 @@ class _Layout:
         alive: dict[int, Tensor],
     ) -> Tensor | None:
         """An operand whose memory the output of an elementwise pass can take over."""
-        if not instruction.elementwise:
-            return None
-        for t in instruction.inputs:
+        for t in _overwritable(instruction):
             source = root(t)
             if (
                 id(source) in alive
@@ -315,6 +312,13 @@ def _pack(blocks: Sequence[Sequence[int]]) -> tuple[list[int], int, int]:
     offsets = np.empty_like(starts)
     offsets[order] = starts
     return offsets.tolist(), int(ends.max()), int(np.cumsum(change).max())
+
+
+def _overwritable(instruction: Instruction) -> list[Tensor]:
+    """The inputs whose memory an output of the same shape may take over."""
+    elementwise = instruction.elementwise_inputs
+    others = {id(root(t)) for t in instruction.inputs[: len(instruction.inputs) - len(elementwise)]}
+    return [t for t in elementwise if id(root(t)) not in others]
 
 
 def _aligned(size: int) -> int:
