@@ -95,4 +95,4 @@ def as_array(value: Any, dtype: str | None = None) -> np.ndarray:
             dtype = {"f": _floatx, "i": "int32", "u": "int32", "b": "bool"}[_kind(array)]
             if dtype == "int32" and array.size and (array.max() > 2**31 - 1 or array.min() < -(2**31)):
                 dtype = "int64"
-    return np.ascontiguousarray(value, dtype=dtype).reshape(np.shape(value))
+    return np.asarray(value, dtype=dtype, order="C")
