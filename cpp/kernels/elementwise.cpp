@@ -729,6 +729,15 @@ void fused_unary(void* y, const BlockSource* x, std::int64_t count) {
   map_vectors<T>(y, count, f, Reader<T>(x[0]), Reader<T>(x[1]));
 }
 
+// The activation of a scaled input.
+template <class T, class Outer>
+void function_of_product(void* y, const BlockSource* x, std::int64_t count) {
+  const auto f = [](Vec<T> a, Vec<T> b) __attribute__((always_inline)) {
+    return Outer::template apply<T>(a * b);
+  };
+  map_vectors<T>(y, count, f, Reader<T>(x[0]), Reader<T>(x[1]));
+}
+
 // f of four sources.
 template <class T, class F>
 KCORE_INLINE void map_four(void* y, const BlockSource* x, std::int64_t count, const F& f) {
@@ -782,8 +791,19 @@ BlockFunction fused_with(Opcode outer, int place) {
   }
 }
 
+// What gelu, elu and silu do with the function that they are made of.
+template <class T>
+BlockFunction fused_activation(Opcode inner, Opcode outer) {
+  if (inner == Opcode::multiply && outer == Opcode::erf) return function_of_product<T, Erf>;
+  if (inner == Opcode::multiply && outer == Opcode::tanh) return function_of_product<T, Tanh>;
+  if (outer != Opcode::multiply) return nullptr;
+  if (inner == Opcode::expm1) return fused_unary<T, Expm1, Multiply, false>;
+  return inner == Opcode::sigmoid ? fused_unary<T, Sigmoid, Multiply, false> : nullptr;
+}
+
 template <class T>
 BlockFunction fused_type(Opcode inner, Opcode outer, int place) {
+  if (const BlockFunction f = fused_activation<T>(inner, outer)) return f;
   if (inner == Opcode::where) return outer == Opcode::multiply ? product_of_choice<T> : nullptr;
   if (outer == Opcode::where && place > 0) {
     return place == 1 && inner == Opcode::multiply ? chosen_product<T> : nullptr;

@@ -539,6 +539,24 @@ def test_pairs_of_steps(inner, outer, dtype):
                 np.testing.assert_allclose(got[1], middle, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize(
+    "ops", [("multiply", "erf"), ("multiply", "tanh"), ("expm1", "multiply"), ("sigmoid", "multiply")]
+)
+def test_activations_of_two_steps(ops, dtype):
+    x, y = np.random.default_rng(0).uniform(-3, 3, (2, 1003)).astype(dtype)
+    reference = {"multiply": np.multiply} | {op: UNARY[op][0] for op in ("erf", "tanh", "expm1", "sigmoid")}
+    a, b = x.astype("float64"), y.astype("float64")
+    tolerance = 1e-6 if dtype == "float32" else 1e-14
+    if ops[0] == "multiply":
+        orders, want = [([0, 1], [2])], reference[ops[1]](a * b)
+    else:
+        orders, want = [([0], [2, 1]), ([0], [1, 2])], reference[ops[0]](a) * b
+    for args in orders:
+        got = expression([x, y], [((1003,), dtype)], ops, args, [3])
+        np.testing.assert_allclose(got[0], want, rtol=tolerance, atol=tolerance)
+
+
 @pytest.mark.parametrize("dtype", [*FLOATS, "int32"])
 def test_sums_of_products(dtype):
     a, b, c, d = np.random.default_rng(0).integers(-9, 9, (4, 1003)).astype(dtype)
