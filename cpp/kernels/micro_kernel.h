@@ -36,12 +36,15 @@ constexpr std::int64_t kBlockCols = kBlockVectors* kWidth<T>;
 template <class T>
 constexpr std::int64_t kBlockDepth = 4096 / static_cast<std::int64_t>(sizeof(T));
 
+// Steps of depth that large tiles of matrices write out: the fewer vectors a step multiplies, the
+// dearer is the loop around it. (Convolutions gain nothing by it.)
+constexpr int kUnrolledSteps = kBlockRows >= 12 ? 4 : 8;
+
 // acc[i][j] += a(p, i) * b(p, j) for p in [0, depth): `a` gives a scalar, `b` a vector.
-template <class T, int Rows, int Vectors, class A, class B>
+template <class T, bool Unrolled = false, int Rows, int Vectors, class A, class B>
 KCORE_INLINE void multiply_accumulate(std::int64_t depth, const A& a, const B& b,
                                       Vec<T> (&acc)[Rows][Vectors]) {
-#pragma GCC unroll 2
-  for (std::int64_t p = 0; p < depth; ++p) {
+  const auto step = [&](std::int64_t p) __attribute__((always_inline)) {
     Vec<T> row[Vectors];
 #pragma GCC unroll 16
     for (int j = 0; j < Vectors; ++j) row[j] = b(p, j);
@@ -51,6 +54,13 @@ KCORE_INLINE void multiply_accumulate(std::int64_t depth, const A& a, const B& b
 #pragma GCC unroll 16
       for (int j = 0; j < Vectors; ++j) acc[i][j] += x * row[j];
     }
+  };
+  if constexpr (Unrolled) {
+#pragma GCC unroll kUnrolledSteps
+    for (std::int64_t p = 0; p < depth; ++p) step(p);
+  } else {
+#pragma GCC unroll 2
+    for (std::int64_t p = 0; p < depth; ++p) step(p);
   }
 }
 
@@ -226,6 +236,7 @@ constexpr std::int64_t kPageBytes = 4096;
 // Partial: B is read in place and ends at the last valid column.
 template <class T, int Rows, int Vectors, ALayout Layout, bool Partial = false>
 void tile_kernel(const Tile<T>& tile) {
+  constexpr bool kLarge = Rows + 2 >= kBlockRows && Vectors == kBlockVectors;
   Vec<T> acc[Rows][Vectors] = {};
   const T* a = tile.a;
   const T* b = tile.b;
@@ -273,10 +284,10 @@ void tile_kernel(const Tile<T>& tile) {
         store(copy + p * kBlockCols<T> + j * kWidth<T>, v);
         return v;
       };
-      multiply_accumulate<T>(steps, a_at, copied, acc);
+      multiply_accumulate<T, kLarge>(steps, a_at, copied, acc);
       copy += steps * kBlockCols<T>;
     } else {
-      multiply_accumulate<T>(steps, a_at, b_at, acc);
+      multiply_accumulate<T, kLarge>(steps, a_at, b_at, acc);
     }
     left -= steps;
     if (Layout == ALayout::columns) a += steps * a_stride;
