@@ -3,7 +3,7 @@
 // product can exceed; after a second argument on factors that come from the first-level cache as in
 // a product (a tile of so many rows by two vectors), for which some processors lower their clock. A
 // processor slows down under load anyway, so it is the rate of the later half of a run of two
-// thirds of a second. Compiled with -march=native -fopenmp.
+// thirds of a second. Compiled with -fopenmp for one instruction set.
 #include <omp.h>
 
 #include <chrono>

@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 
 from contenders import Contender, interpreters, options_parser, take_turns
-from kernels import limit_of
+from kernels import limits_of
 from train_models import MODELS
 
 NAMES = ["kcore", "native", "onnxruntime", "openvino", "torch", "keras-tf"]
@@ -69,7 +69,7 @@ def main() -> None:
     if options.quick:
         options.contenders, options.turns, options.seconds = list(OURS), 1, 0.001
     pythons = interpreters(options)
-    limit = None if options.quick else limit_of("fma_limit", options.threads)
+    (limit,) = [None] if options.quick else limits_of("fma_limit", options.threads, [])
     figures: dict[str, dict] = {}
     for model in options.models:
         for batch in options.batches or BATCHES[model]:

@@ -159,18 +159,23 @@ FAMILIES: dict[str, Callable[[bool, Peers], Iterator[Row]]] = {
 }
 
 
-def limit_of(program: str, threads: int, *options: str) -> float | None:
-    """What fma_limit.cpp (of one thread) or triad.cpp (of all) measures; None without a compiler."""
+# Of the instruction set that the kernels use, which KCORE_ISA may have chosen.
+MACHINE_FLAGS = {"baseline": [], "avx2": ["-mavx2", "-mfma"]}
+
+
+def limits_of(program: str, threads: int, *variants: list[str]) -> list[float | None]:
+    """What fma_limit.cpp (of one thread) or triad.cpp (of all) measures, with each of these lists of further
+    arguments; None without a compiler."""
     compiler = shutil.which(os.environ.get("CXX", "c++"))
     if compiler is None:
-        return None
+        return [None] * len(variants)
     with tempfile.TemporaryDirectory() as folder:
         binary = Path(folder) / program
         source = Path(__file__).with_name(f"{program}.cpp")
-        flags = ["-O3", "-march=native", "-ffp-contract=fast", "-fopenmp"]
+        flags = ["-O3", "-ffp-contract=fast", "-fopenmp", *MACHINE_FLAGS.get(_core.isa(), ["-march=native"])]
         subprocess.run([compiler, *flags, source, "-o", binary], check=True)
-        command = [binary, str(threads), *options]
-        return float(subprocess.run(command, check=True, capture_output=True).stdout)
+        commands = [[binary, str(threads), *variant] for variant in variants]
+        return [float(subprocess.run(c, check=True, capture_output=True).stdout) for c in commands]
 
 
 def measure(row: Row, turns: int, seconds: float) -> dict[str, float]:
@@ -238,9 +243,10 @@ def main() -> None:
         os.execv(sys.executable, [sys.executable, *sys.argv])
     _core.set_num_threads(options.threads)
     peers = load_peers(options.peers, options.threads)
-    fma = None if options.quick else limit_of("fma_limit", options.threads)
-    fed = None if options.quick else limit_of("fma_limit", options.threads, "fed")
-    triad = None if options.quick else limit_of("triad", options.threads)
+    fma = fed = triad = None
+    if not options.quick:
+        fma, fed = limits_of("fma_limit", options.threads, [], ["fed"])
+        (triad,) = limits_of("triad", options.threads, [])
     print(f"{_core.isa()}, {options.threads} threads", end="")
     print(f", {fma / 1e9:.0f} GF/s a thread" if fma else "", end="")
     print(f" ({fed / 1e9:.0f} with factors from the first-level cache)" if fed else "", end="")
