@@ -274,25 +274,33 @@ KCORE_INLINE Exponential<T> exponential_between(Vec<T> x) {
   return {(r * r * polynomial<T>(r, F::kExp) + r) + T(1), n};
 }
 
+// exp(x) of x below kExpHigh, or NaN. What is too small for a number is 0 without a product that
+// underflows: some processors take a hundred cycles for that.
 template <class T>
-KCORE_INLINE Exponential<T> exponential(Vec<T> x) {
-  using F = Format<T>;
-  const Vec<T> below = smaller_or(splat(F::kExpHigh), x);
-  return exponential_between<T>(larger_or(splat(F::kExpLow), below));
+KCORE_INLINE Vec<T> exp_below_high(Vec<T> x) {
+  const Vec<T> low = splat(Format<T>::kExpLow);
+#if defined(__AVX512F__)
+  const Exponential<T> e = exponential_between<T>(x);
+  if constexpr (sizeof(T) == 4) {
+    return _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(x, low, _CMP_NLT_UQ), e.y, e.n);
+  } else {
+    return _mm512_maskz_scalef_pd(_mm512_cmp_pd_mask(x, low, _CMP_NLT_UQ), e.y, e.n);
+  }
+#else
+  const Exponential<T> e = exponential_between<T>(x < low ? Vec<T>{} : x);
+  return x < low ? Vec<T>{} : scale<T>(e.y, e.n);
+#endif
 }
 
 template <class T>
 KCORE_INLINE Vec<T> exp(Vec<T> x) {
-  const Exponential<T> e = exponential<T>(x);
-  return scale<T>(e.y, e.n);
+  return exp_below_high<T>(smaller_or(splat(Format<T>::kExpHigh), x));
 }
 
 // exp(-|x|)
 template <class T>
 KCORE_INLINE Vec<T> exp_of_negative(Vec<T> x) {
-  const Vec<T> above = larger_or(splat(Format<T>::kExpLow), -absolute(x));
-  const Exponential<T> e = exponential_between<T>(above);
-  return scale<T>(e.y, e.n);
+  return exp_below_high<T>(-absolute(x));
 }
 
 // e^x = (1 + p) * 2^n, `sum` being n + kRound.
@@ -488,7 +496,10 @@ KCORE_INLINE Vec<T> odd_by_pieces(Vec<T> x, const Pieces<T, Terms>& pieces) {
   };
   Vec<T> y = coefficient(0);
 #pragma GCC unroll 32
-  for (int i = 1; i < Terms; ++i) y = y * t + coefficient(i);
+  for (int i = 1; i < Terms; ++i) {
+    const Vec<T> next = coefficient(i);  // before the product, which is to be fused with the sum
+    y = y * t + next;
+  }
   return with_sign(a * y, x);
 }
 
@@ -503,10 +514,10 @@ KCORE_INLINE Vec<T> tanh(Vec<T> x) {
   return with_sign(absolute(e / (e + T(2))), x);
 }
 
-// exp(x) / 2, which is finite where sinh and cosh are.
+// exp(x) / 2 of x >= 0 or NaN, which is finite where sinh and cosh are.
 template <class T>
 KCORE_INLINE Vec<T> half_exp(Vec<T> x) {
-  const Exponential<T> e = exponential<T>(x);
+  const Exponential<T> e = exponential_between<T>(smaller_or(splat(Format<T>::kExpHigh), x));
   return scale<T>(T(0.5) * e.y, e.n);
 }
 
@@ -576,7 +587,7 @@ struct WideFloats {
 
 KCORE_INLINE WideFloats widen(Floats x) {
 #if defined(__AVX512F__)
-  return {_mm512_maskz_cvtps_pd(0xff, _mm512_castps512_ps256(x)),
+  return {_mm512_maskz_cvtps_pd(0xff, __builtin_shufflevector(x, x, 0, 1, 2, 3, 4, 5, 6, 7)),
           _mm512_maskz_cvtps_pd(0xff, _mm512_maskz_extractf32x8_ps(0xff, x, 1))};
 #elif defined(__AVX2__)
   return {_mm256_cvtps_pd(_mm256_castps256_ps128(x)), _mm256_cvtps_pd(_mm256_extractf128_ps(x, 1))};

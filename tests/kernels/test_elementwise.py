@@ -226,6 +226,24 @@ def test_saturation(op, dtype):
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
+def test_exponentials_around_their_last_number(dtype):
+    """The least logarithm of a subnormal number: from there on every vector holds some lanes that are 0."""
+    last = float(np.log(np.finfo(dtype).smallest_subnormal))
+    x = np.concatenate([np.linspace(last - 3, last + 3, 203), [-1e4, -1e30, -math.inf, math.nan]]).astype(
+        dtype
+    )
+    with np.errstate(under="ignore"):
+        want = np.exp(x.astype("longdouble")).astype(dtype)
+    for op, argument in [("exp", x), ("sigmoid", x), ("softplus", x)]:
+        got = one(op, argument, dtype=dtype)
+        np.testing.assert_allclose(
+            got, want, rtol=0, atol=1.5 * np.finfo(dtype).smallest_subnormal, err_msg=op
+        )
+        far = argument < last - 1
+        np.testing.assert_array_equal(got[far], np.zeros_like(got[far]), err_msg=op)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("op", ["log", "log2", "log10", "log1p"])
 def test_logarithms_over_the_numbers(op, dtype):
     info = np.finfo(dtype)
