@@ -483,11 +483,11 @@ KCORE_INLINE Vec<T> log1p(Vec<T> x) {
 
 #if defined(__AVX512F__)
 
-// An odd function of which `pieces` has f(a) / a for a in [0, limit]; beyond, it is f(limit).
+// An odd function of which `pieces` has f(a) / a for a in [0, limit]; from there on it is 1.
 template <class T, int Terms>
 KCORE_INLINE Vec<T> odd_by_pieces(Vec<T> x, const Pieces<T, Terms>& pieces) {
   constexpr T kRound = Format<T>::kRound;
-  const Vec<T> a = smaller_or(splat(pieces.limit), absolute(x));
+  const Vec<T> a = absolute(x);
   const Vec<T> sum = a * pieces.density + kRound, t = a * pieces.density - (sum - kRound);
   const Lanes<T> piece = reinterpret_cast<Lanes<T>>(sum);  // shuffles look at its low bits alone
   const auto coefficient = [&](int i) __attribute__((always_inline)) {
@@ -496,11 +496,8 @@ KCORE_INLINE Vec<T> odd_by_pieces(Vec<T> x, const Pieces<T, Terms>& pieces) {
   };
   Vec<T> y = coefficient(0);
 #pragma GCC unroll 32
-  for (int i = 1; i < Terms; ++i) {
-    const Vec<T> next = coefficient(i);  // before the product, which is to be fused with the sum
-    y = y * t + next;
-  }
-  return with_sign(a * y, x);
+  for (int i = 1; i < Terms; ++i) y = y * t + coefficient(i);
+  return with_sign(a >= pieces.limit ? splat(T(1)) : a * y, x);
 }
 
 #endif

@@ -9,7 +9,7 @@ namespace kcore::KCORE_ISA_NAMESPACE::math {
 
 // f(a) / a for a in [0, limit]: piece k, of the a nearest k / density, is a polynomial of
 // t = a * density - k, the column k of `coefficients`, highest power first. Each is a minimax fit
-// of the relative error. The results at `limit` are 1.
+// of the relative error. At `limit` the result is 1.
 template <class T, int Terms>
 struct Pieces {
   T limit, density;
