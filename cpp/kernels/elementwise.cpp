@@ -1017,16 +1017,16 @@ Division divide(const ElementwisePlan& plan, std::int64_t block) {
               registers * static_cast<std::int64_t>(sizeof(BlockSource))};
 }
 
+std::int64_t task_count(const ElementwisePlan& plan) {
+  return (plan.size + plan.grain - 1) / plan.grain;
+}
+
 ScratchNeed scratch(const ElementwisePlan& plan) {
   ScratchNeed need;
   if (plan.size == 0) return need;
   const std::int64_t whole = round_up(plan.size);
   const std::int64_t bytes = divide(plan, plan.block < whole ? plan.block : whole).total;
-  if (plan.size > plan.grain) {
-    need.add_team(Scratch::elementwise, bytes);
-  } else {
-    need.add_caller(Scratch::elementwise, bytes);
-  }
+  need.add(Scratch::elementwise, bytes, task_count(plan));
   return need;
 }
 
@@ -1116,8 +1116,7 @@ struct Ways {
 
 void evaluate(const ElementwisePlan& plan, const void* const* inputs, void* const* outputs) {
   const Ways ways(plan, inputs, outputs);
-  const std::int64_t tasks = (plan.size + plan.grain - 1) / plan.grain;
-  parallel_for(tasks, [&](std::int64_t task) {
+  parallel_for(task_count(plan), [&](std::int64_t task) {
     const std::int64_t begin = task * plan.grain;
     const std::int64_t end = begin + plan.grain < plan.size ? begin + plan.grain : plan.size;
     evaluate_part(plan, inputs, outputs, ways.of, {begin, 1, end - begin, 0, -1});

@@ -131,8 +131,7 @@ class Blocked {
       for (const auto& [name, elements] : {Taken{Scratch::packed_a, packing.a_elements},
                                            Taken{Scratch::packed_b, packing.b_elements},
                                            Taken{Scratch::product, packing.piece_elements}}) {
-        const std::int64_t bytes = elements * static_cast<std::int64_t>(sizeof(T));
-        tasks > 1 ? need.add_team(name, bytes) : need.add_caller(name, bytes);
+        need.add(name, elements * static_cast<std::int64_t>(sizeof(T)), tasks);
       }
     }
     return need;
@@ -194,15 +193,13 @@ class Blocked {
     const std::int64_t most_rows = kBlockBytes / (depth * std::int64_t{sizeof(T)});
     packing.height = balanced(rows, kBlockRows);
     packing.block_m = rows <= kOneBlock ? rows : balanced(rows, max(most_rows, kBlockRows));
-    if (g_.taker != nullptr) {
-      const std::int64_t cols = min(panels, kBlockPanels) * kCols;
-      const std::int64_t fitting = kPieceBytes / (cols * std::int64_t{sizeof(T)});
+    const std::int64_t piece_cols = g_.taker != nullptr ? min(panels, kBlockPanels) * kCols : 0;
+    if (piece_cols > 0) {
+      const std::int64_t fitting = kPieceBytes / (piece_cols * std::int64_t{sizeof(T)});
       packing.block_m = min(packing.block_m, balanced(rows, max(fitting, kBlockRows)));
     }
     packing.block_m = round_up(packing.block_m, packing.height);
-    if (g_.taker != nullptr) {
-      packing.piece_elements = packing.block_m * min(panels, kBlockPanels) * kCols;
-    }
+    packing.piece_elements = packing.block_m * piece_cols;
     packing.packs_a = packs_a() && panels > 2;
     packing.packs_b = g_.prepared == nullptr && (g_.transpose_b || rows > kFewRows);
     packing.a_elements = packing.packs_a ? packing.block_m * depth : 0;

@@ -22,7 +22,7 @@ KCORE_INLINE ScratchNeed staging_need(std::int64_t tasks, std::int64_t result_by
   ScratchNeed need;
   const std::int64_t bytes = count * static_cast<std::int64_t>(sizeof(T));
   if (!leaves_caches(result_bytes)) return need;
-  tasks > 1 ? need.add_team(Scratch::staging, bytes) : need.add_caller(Scratch::staging, bytes);
+  need.add(Scratch::staging, bytes, tasks);
   return need;
 }
 

@@ -287,8 +287,9 @@ KCORE_INLINE Vec<T> exp_below_high(Vec<T> x) {
     return _mm512_maskz_scalef_pd(_mm512_cmp_pd_mask(x, low, _CMP_NLT_UQ), e.y, e.n);
   }
 #else
-  const Exponential<T> e = exponential_between<T>(x < low ? Vec<T>{} : x);
-  return x < low ? Vec<T>{} : scale<T>(e.y, e.n);
+  const Lanes<T> far = x < low;
+  const Exponential<T> e = exponential_between<T>(far ? Vec<T>{} : x);
+  return far ? Vec<T>{} : scale<T>(e.y, e.n);
 #endif
 }
 
@@ -310,7 +311,6 @@ struct Expm1 {
 };
 
 // For x between kExpm1Low and kExpm1High, or NaN.
-
 template <class T>
 KCORE_INLINE Expm1<T> expm1_parts(Vec<T> x) {
   using F = Format<T>;

@@ -46,6 +46,10 @@ void ScratchNeed::add_team(Scratch name, std::int64_t bytes) {
   raise(others[static_cast<int>(name)], bytes);
 }
 
+void ScratchNeed::add(Scratch name, std::int64_t bytes, std::int64_t tasks) {
+  tasks > 1 ? add_team(name, bytes) : add_caller(name, bytes);
+}
+
 void ScratchNeed::cover(const ScratchNeed& other) {
   for (int name = 0; name < kScratchCount; ++name) {
     raise(caller[name], other.caller[name]);

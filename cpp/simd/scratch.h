@@ -25,6 +25,7 @@ struct ScratchNeed {
 
   void add_caller(Scratch name, std::int64_t bytes);
   void add_team(Scratch name, std::int64_t bytes);  // every thread, if the work is shared out
+  void add(Scratch name, std::int64_t bytes, std::int64_t tasks);  // whoever runs so many tasks
   void cover(const ScratchNeed& other);
   std::int64_t total(int threads) const;
 };
